@@ -1,0 +1,171 @@
+"""Matrix products in the form that is fast on a CPU, with the gradients written out.
+
+XLA's CPU backend runs `x[m,k] @ w[k,n]` and `g[m,n] @ w[k,n]^T` in bfloat16 at full speed, but a
+weight gradient `x[m,k]^T @ g[m,n]` only at float32 speed unless the transposed activations are
+already in memory. So the forward pass keeps them transposed; as residuals they cross a jit border
+between the forward and the backward function, which stops XLA from folding the transpose back.
+"""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+
+def sum_dtype(dtype: DTypeLike) -> jnp.dtype:
+    """The dtype in which products of `dtype` inputs are summed: at least float32."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def multiply(left: jax.Array, right: jax.Array, left_axis: int, right_axis: int) -> jax.Array:
+    """The product of two matrices over one axis of each, summed in `sum_dtype`."""
+    return jax.lax.dot_general(
+        left,
+        right,
+        (((left_axis,), (right_axis,)), ((), ())),
+        preferred_element_type=sum_dtype(left.dtype),
+    )
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def project(
+    x_MI: jax.Array, kernels_IO: tuple[jax.Array, ...], dtype: DTypeLike
+) -> tuple[jax.Array, ...]:
+    """The products of one input with several kernels: inputs in `dtype`, sums in float32.
+
+    Args:
+      x_MI: rows by inputs.
+      kernels_IO: matrices of inputs by outputs; the outputs may differ.
+      dtype: what the products' inputs are rounded to.
+    """
+    return _project_forward(x_MI, kernels_IO, dtype)[0]
+
+
+def _project_forward(x_MI, kernels_IO, dtype):
+    x_MI = x_MI.astype(dtype)
+    copies_IO = tuple(kernel.astype(dtype) for kernel in kernels_IO)
+    outputs = tuple(multiply(x_MI, copy, 1, 0) for copy in copies_IO)
+    return outputs, (x_MI.T, copies_IO)
+
+
+def _project_backward(dtype, residuals, gradients_MO):
+    x_IM, copies_IO = residuals
+    gradients_MO = [gradient.astype(dtype) for gradient in gradients_MO]
+    pairs = list(zip(gradients_MO, copies_IO, strict=True))
+    dx_MI = sum(multiply(gradient, copy, 1, 1) for gradient, copy in pairs)
+    return dx_MI, tuple(multiply(x_IM, gradient, 1, 0) for gradient in gradients_MO)
+
+
+project.defvjp(_project_forward, _project_backward)
+
+
+@jax.custom_vjp
+def gated(gate_MF: jax.Array, up_MF: jax.Array) -> jax.Array:
+    """silu(gate) · up; the backward pass computes the pointwise parts again from its inputs."""
+    return jax.nn.silu(gate_MF) * up_MF
+
+
+def _gated_forward(gate_MF, up_MF):
+    return gated(gate_MF, up_MF), (gate_MF, up_MF)
+
+
+def _gated_backward(residuals, dy_MF):
+    gate_MF, up_MF = residuals
+    sigmoid_MF = jax.nn.sigmoid(gate_MF)
+    d_silu_MF = sigmoid_MF * (1 + gate_MF * (1 - sigmoid_MF))
+    return dy_MF * up_MF * d_silu_MF, dy_MF * gate_MF * sigmoid_MF
+
+
+gated.defvjp(_gated_forward, _gated_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def attend(
+    q_BTKGH: jax.Array,
+    k_BSKH: jax.Array,
+    v_BSKH: jax.Array,
+    seen_BKTS: jax.Array,
+    scale: float,
+    dtype: DTypeLike,
+) -> jax.Array:
+    """Softmax attention of queries over the keys they may see; keeps only the weights.
+
+    Args:
+      q_BTKGH, k_BSKH, v_BSKH: rotated heads.
+      seen_BKTS: True where a query may look; every query must see at least one key.
+      scale: what scores are multiplied with.
+      dtype: what the products' inputs are rounded to; sums are float32 or wider.
+    """
+    return _attend_forward(q_BTKGH, k_BSKH, v_BSKH, seen_BKTS, scale, dtype)[0]
+
+
+def _attend_forward(q_BTKGH, k_BSKH, v_BSKH, seen_BKTS, scale, dtype):
+    total = sum_dtype(dtype)
+    q, k, v = (array.astype(dtype) for array in (q_BTKGH, k_BSKH, v_BSKH))
+    scores_BKGTS = jnp.einsum("btkgh,bskh->bkgts", q, k, preferred_element_type=total) * scale
+    scores_BKGTS = jnp.where(seen_BKTS[:, :, None], scores_BKGTS, jnp.finfo(total).min)
+    weights_BKGTS = jax.nn.softmax(scores_BKGTS, axis=-1).astype(dtype)
+    y_BTKGH = jnp.einsum("bkgts,bskh->btkgh", weights_BKGTS, v, preferred_element_type=total)
+    return y_BTKGH, (q, k, v, weights_BKGTS)
+
+
+def _attend_backward(scale, dtype, residuals, dy_BTKGH):
+    q, k, v, weights = residuals
+    total = sum_dtype(dtype)
+    dy = dy_BTKGH.astype(dtype)
+    dv_BSKH = jnp.einsum("bkgts,btkgh->bskh", weights, dy, preferred_element_type=total)
+    d_weights = jnp.einsum("btkgh,bskh->bkgts", dy, v, preferred_element_type=total)
+    wide = weights.astype(total)
+    inner = jnp.sum(d_weights * wide, axis=-1, keepdims=True)
+    d_scores = (wide * (d_weights - inner) * scale).astype(dtype)
+    dq_BTKGH = jnp.einsum("bkgts,bskh->btkgh", d_scores, k, preferred_element_type=total)
+    dk_BSKH = jnp.einsum("bkgts,btkgh->bskh", d_scores, q, preferred_element_type=total)
+    return dq_BTKGH, dk_BSKH, dv_BSKH, None
+
+
+attend.defvjp(_attend_forward, _attend_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4,))
+def softmax_loss(
+    x_MD: jax.Array,
+    table_VD: jax.Array,
+    targets_M: jax.Array,
+    weights_M: jax.Array,
+    dtype: DTypeLike,
+) -> jax.Array:
+    """The weighted sum of the targets' negative log-likelihoods in nats, a scalar.
+
+    The gradient of the logits is made while they are in the cache and kept in `dtype`, once as it
+    is and once transposed, so that both products of the backward pass have their fast form.
+
+    Args:
+      x_MD: normed residual stream, a row per token.
+      table_VD: output matrix, the logit scale included in x.
+      targets_M: ids of the next tokens, int32.
+      weights_M: what each token's loss is multiplied with.
+    """
+    return _softmax_loss_forward(x_MD, table_VD, targets_M, weights_M, dtype)[0]
+
+
+def _softmax_loss_forward(x_MD, table_VD, targets_M, weights_M, dtype):
+    x_MD, table_VD = x_MD.astype(dtype), table_VD.astype(dtype)
+    logits_MV = multiply(x_MD, table_VD, 1, 1)
+    normalizer_M1 = jax.nn.logsumexp(logits_MV, axis=-1, keepdims=True)
+    picked_M1 = jnp.take_along_axis(logits_MV, targets_M[:, None], axis=-1)
+    loss = jnp.sum((normalizer_M1 - picked_M1)[:, 0] * weights_M)
+    chosen_MV = jnp.arange(table_VD.shape[0])[None] == targets_M[:, None]
+    d_logits_MV = (jnp.exp(logits_MV - normalizer_M1) - chosen_MV) * weights_M[:, None]
+    d_logits_MV = d_logits_MV.astype(dtype)
+    return loss, (x_MD, table_VD, d_logits_MV, d_logits_MV.T)
+
+
+def _softmax_loss_backward(_, residuals, d_loss):
+    x_MD, table_VD, d_logits_MV, d_logits_VM = residuals
+    dx_MD = multiply(d_logits_MV, table_VD, 1, 0) * d_loss
+    d_table_VD = multiply(d_logits_VM, x_MD, 1, 0) * d_loss
+    return dx_MD, d_table_VD, None, None
+
+
+softmax_loss.defvjp(_softmax_loss_forward, _softmax_loss_backward)

@@ -1,0 +1,29 @@
+"""The console program `apprentice`."""
+
+import os
+import sys
+
+from serve.flags import UsageError, help_text, parse, stderr
+
+
+def run() -> None:
+    """Runs the program and ends the process with its exit code."""
+    try:
+        options = parse(sys.argv)
+    except UsageError as error:
+        stderr(f"apprentice: {error}")
+        sys.exit(2)
+    if options.help:
+        sys.stdout.write(help_text() + "\n")
+        sys.exit(0)
+    # XLA's start-up notes are not for the owner of a model.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    # Everything heavy is imported after the flags are known, so that --help is quick.
+    from serve.modes import run_mode
+
+    sys.exit(run_mode(options))
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,196 @@
+"""What each --mode does: flags in, exit code out."""
+
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax.numpy as jnp
+
+from model.axes import count_parameters
+from model.config import new_config
+from serve.flags import Options, stderr
+from serve.output import JsonOutput, Output, TextOutput
+from serve.records import report_record, size_name
+from serve.sample import SamplingConfig
+from serve.script import read_script, run_script
+from serve.session import Session
+from serve.terminal import converse
+from train.books import Book, find_books, load_book
+from train.life import create_life, is_model_folder
+from train.optimizer import OptimizerConfig
+from train.reading import finished_reports
+from train.reading_plan import ReadingConfig
+from train.step import StepConfig
+
+SHELF = Path(__file__).parent / "shelf"
+FIRST_QUESTION = "Hello, who are you?"
+
+
+def run_mode(options: Options) -> int:
+    """Runs one mode; bad input becomes one sentence on standard error.
+
+    Returns:
+      The exit code: 0 done, 1 bad input, 130 interrupted.
+    """
+    output: Output = JsonOutput() if options.json else TextOutput()
+    modes: dict[str, Callable[[Options, Output], int]] = {
+        "start": _start,
+        "book": _book,
+        "interactive": _interactive,
+        "report": _report,
+    }
+    try:
+        return modes[options.mode](options, output)
+    except (ValueError, OSError) as error:
+        output.close()
+        stderr(f"apprentice: {error}")
+        return 1
+    except KeyboardInterrupt:
+        output.close()
+        stderr("apprentice: interrupted; everything acknowledged is saved.")
+        return 130
+
+
+def _start(options: Options, output: Output) -> int:
+    """The main job: a new model reads the starter shelf, then the conversation opens."""
+    books = [load_book(path) for path in find_books([SHELF])]
+    reading = _reading_config(options, mix=True)
+    with _open_or_create(options, output, books) as session:
+        code = _read(session, books, reading, output)
+        if code:
+            return code
+        if sys.stdin.isatty() and not options.json:
+            return converse(session, output)
+        output.replies(session.say(FIRST_QUESTION))
+    return 0
+
+
+def _book(options: Options, output: Output) -> int:
+    """Reads the named books on from where this life left them."""
+    if not options.book:
+        raise ValueError("--mode=book reads what --book names, got none; give a file or a folder.")
+    books = [load_book(path) for path in find_books(options.book)]
+    with _open_or_create(options, output, books) as session:
+        return _read(session, books, _reading_config(options, mix=options.mix), output)
+
+
+def _interactive(options: Options, output: Output) -> int:
+    """Talks, with the person or with a script."""
+    lines = read_script(Path(options.script), options.replies) if options.script else None
+    with _open(options, output) as session:
+        if options.learning_rate is not None:
+            session.learning_rate = options.learning_rate
+        if lines is not None:
+            return run_script(session, lines, output)
+        return converse(session, output)
+
+
+def _report(options: Options, output: Output) -> int:
+    """Shows size, life so far, digest and held-out figures; changes nothing."""
+    with _open(options, output, read_only=True) as session:
+        output.report(report_record(session, None))
+    return 0
+
+
+def _read(session: Session, books: list[Book], reading: ReadingConfig, output: Output) -> int:
+    with _interruptible() as was_interrupted:
+        anything = False
+        for report in session.read(books, reading, was_interrupted):
+            anything = True
+            output.reading(report)
+        interrupted = was_interrupted()
+    output.close()
+    if interrupted:
+        output.say("Stopped and saved; the same command goes on from here.")
+        return 130
+    if not anything:
+        output.say("All of this is read already.")
+        for report in finished_reports(session.life, books, mix=reading.mix):
+            output.reading(report)
+    return 0
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[Callable[[], bool]]:
+    """Within, Ctrl-C only sets what the yielded function tells, so that nothing is cut short."""
+    seen: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
+    try:
+        yield lambda: bool(seen)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _open(options: Options, output: Output, *, read_only: bool = False) -> Session:
+    sampling = SamplingConfig(
+        replies=options.replies,
+        max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+    )
+    session = Session.open(options.folder, sampling=sampling, read_only=read_only, say=output.say)
+    try:
+        _require_same_model(session, options)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def _open_or_create(options: Options, output: Output, books: list[Book]) -> Session:
+    """The session on the folder; a new model when there is none in it."""
+    if not is_model_folder(options.folder):
+        model = new_config(options.size or "10m", **options.dimensions)
+        config = StepConfig(model, OptimizerConfig(), jnp.dtype(options.dtype or "bfloat16"))
+        # The shelf rides along so that the full vocabulary is always reached.
+        shelf = [load_book(path) for path in find_books([SHELF])]
+        texts = (
+            text
+            for book in {book.sha256: book for book in [*books, *shelf]}.values()
+            for document in book.documents
+            for text in [document.text, *(message.text for message in document.messages)]
+        )
+        create_life(options.folder, config, seed=options.seed or 0, texts=texts).close()
+        name = size_name(count_parameters(model))
+        output.say(f"A new model of {name} parameters begins in {options.folder}.")
+    return _open(options, output)
+
+
+def _require_same_model(session: Session, options: Options) -> None:
+    """Refuses flags that describe another model than the folder holds."""
+    model = session.state.config.model
+    wanted = dict(options.dimensions)
+    if options.size is not None:
+        named = new_config(options.size)
+        sizes = ("d_model", "n_layers", "n_kv_heads", "n_query_groups", "d_ff")
+        wanted = {name: getattr(named, name) for name in sizes} | wanted
+    for name, want in wanted.items():
+        if getattr(model, name) != want:
+            raise ValueError(
+                f"the model in {options.folder} has {name} {getattr(model, name)}, the flags want "
+                f"{want}; leave the flag out, or name another --workdir."
+            )
+    if options.seed is not None and options.seed != session.life.seed:
+        raise ValueError(
+            f"the model in {options.folder} was born with seed {session.life.seed}, the flags want "
+            f"{options.seed}; leave the flag out, or name another --workdir."
+        )
+
+
+def _reading_config(options: Options, *, mix: bool) -> ReadingConfig:
+    given = {
+        name: getattr(options, name)
+        for name in ("learning_rate", "warmup_steps")
+        if getattr(options, name) is not None
+    }
+    epochs = options.epochs if options.epochs or options.steps else 1
+    return ReadingConfig(
+        epochs=epochs,
+        steps=options.steps,
+        batch_size=options.batch_size,
+        mix=mix,
+        held_out_windows=options.held_out_windows,
+        **given,
+    )

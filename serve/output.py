@@ -1,0 +1,158 @@
+"""What a person or a script is shown; the only file that writes to standard output."""
+
+import json
+import sys
+import unicodedata
+from typing import Any, Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from serve.records import lesson_record, reading_record, replies_record
+from serve.session import Turn
+from train.lesson import Lesson
+from train.reading import BookReport, Report
+
+HeldOut = tuple[float, float] | None
+
+
+class Output(Protocol):
+    """Where results go."""
+
+    def say(self, sentence: str) -> None: ...
+    def reading(self, report: Report) -> None: ...
+    def replies(self, turn: Turn) -> None: ...
+    def lesson(self, lesson: Lesson, held_out: HeldOut) -> None: ...
+    def report(self, record: dict[str, Any]) -> None: ...
+    def close(self) -> None: ...
+
+
+class JsonOutput:
+    """One JSON object a line on standard output; sentences go to standard error."""
+
+    def say(self, sentence: str) -> None:
+        sys.stderr.write(sentence + "\n")
+
+    def reading(self, report: Report) -> None:
+        self._write(reading_record(report))
+
+    def replies(self, turn: Turn) -> None:
+        self._write(replies_record(turn))
+
+    def lesson(self, lesson: Lesson, held_out: HeldOut) -> None:
+        del held_out
+        self._write(lesson_record(lesson))
+
+    def report(self, record: dict[str, Any]) -> None:
+        self._write(record)
+
+    def close(self) -> None:
+        sys.stdout.flush()
+
+    def _write(self, record: dict[str, Any]) -> None:
+        sys.stdout.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        sys.stdout.flush()
+
+
+class TextOutput:
+    """Plain sentences, and on a terminal a bar while reading."""
+
+    def __init__(self) -> None:
+        self.console = Console(highlight=False)
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._book = ""
+
+    def say(self, sentence: str) -> None:
+        self.console.print(Text(sentence))
+
+    def reading(self, report: Report) -> None:
+        if isinstance(report, BookReport):
+            self.close()
+            self._book_table(report)
+            return
+        figures = f"{report.tokens_per_second:,.0f} tokens/s, {report.loss_bits_per_byte:.3f} b/B"
+        if not self.console.is_terminal:
+            self.say(
+                f"{report.book}: window {report.windows_read} of {report.windows_wanted}, {figures}"
+            )
+            return
+        if self._bar is None or self._book != report.book:
+            self.close()
+            self._bar, self._book = _reading_bar(self.console), report.book
+            self._bar.start()
+            self._task = self._bar.add_task(printable(report.book), total=None, figures="")
+        assert self._task is not None
+        self._bar.update(
+            self._task,
+            completed=report.windows_read,
+            total=report.windows_wanted,
+            figures=figures,
+        )
+
+    def _book_table(self, report: BookReport) -> None:
+        title = f"{printable(report.book)}: {report.windows} windows, {report.seconds:.0f} s"
+        table = Table("held-out bits per byte", "before", "after", title=title)
+        for name, values in report.held_out.items():
+            cells = [_number(values["before"]), _number(values["after"])]
+            table.add_row(Text(printable(name)), *cells)
+        self.console.print(table)
+
+    def replies(self, turn: Turn) -> None:
+        for number, reply in enumerate(turn.replies, start=1):
+            self.console.print(Text(f"{number}  {printable(reply.text)}"))
+
+    def lesson(self, lesson: Lesson, held_out: HeldOut) -> None:
+        self.console.print(Text(lesson_line(lesson, held_out), style="dim"))
+
+    def report(self, record: dict[str, Any]) -> None:
+        for name in ("size", "parameters", "lessons", "steps", "sha256"):
+            self.say(f"{name:<12}{record[name]}")
+        table = Table("book", "held-out bits per byte")
+        for row in record["books"]:
+            table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
+        self.console.print(table)
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def lesson_line(lesson: Lesson, held_out: HeldOut) -> str:
+    """What a lesson did, in one line."""
+    parts = [
+        f"{'picked' if lesson.kind == 'pick' else 'typed'}",
+        f"loss {lesson.loss_before:.2f} → {lesson.loss_after:.2f}",
+        f"p {lesson.p_before:.1e} → {lesson.p_after:.1e}",
+    ]
+    if held_out is not None:
+        before, after = held_out
+        change = 100 * (after / before - 1)
+        parts.append(f"held-out {before:.3f} → {after:.3f} b/B ({change:+.1f} %)")
+    return " | ".join([*parts, f"{lesson.seconds:.2f} s"])
+
+
+def printable(text: str) -> str:
+    """The text without control characters: a book's escape sequences must not reach a terminal."""
+    return "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") else "\ufffd"
+        for char in text
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _reading_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} windows"),
+        TextColumn("{task.fields[figures]}"),
+        TimeRemainingColumn(),
+        console=console,
+    )

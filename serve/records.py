@@ -1,0 +1,61 @@
+"""The JSON objects of scripts: one shape for each event."""
+
+from typing import Any
+
+from model.axes import count_parameters
+from serve.session import Session, Turn
+from train.evaluate import forgetting_report
+from train.flat_tree import tree_digest
+from train.lesson import Lesson
+from train.reading import BookReport, Progress, Report
+from train.reading_plan import books_read
+
+
+def reading_record(report: Report) -> dict[str, Any]:
+    """The object of a stretch of reading or of a finished book."""
+    if isinstance(report, Progress):
+        return {
+            "event": "read",
+            "book": report.book,
+            "step": report.step,
+            "tokens": report.tokens,
+            "loss_bits_per_byte": report.loss_bits_per_byte,
+            "tokens_per_second": report.tokens_per_second,
+        }
+    assert isinstance(report, BookReport)
+    return {"event": "book", **report._asdict()}
+
+
+def replies_record(turn: Turn) -> dict[str, Any]:
+    """The object of the replies to one thing said."""
+    replies = [{"text": reply.text, "log_prob": reply.log_prob} for reply in turn.replies]
+    return {"event": "replies", "say": turn.question.say, "replies": replies}
+
+
+def lesson_record(lesson: Lesson) -> dict[str, Any]:
+    """The object of one lesson."""
+    names = ("say", "answer", "kind", "loss_before", "loss_after", "p_before", "p_after", "seconds")
+    return {"event": "lesson", **{name: getattr(lesson, name) for name in names}}
+
+
+def report_record(session: Session, held_out_windows: int | None) -> dict[str, Any]:
+    """The object of a whole model: size, life so far, digest, held-out figures of every book."""
+    state = session.state
+    model = state.config.model
+    bits = forgetting_report(session.life, state, books_read(session.life), held_out_windows)
+    return {
+        "event": "report",
+        "size": size_name(count_parameters(model)),
+        "parameters": count_parameters(model),
+        "lessons": state.lessons,
+        "steps": state.steps,
+        "sha256": tree_digest(state.train),
+        "books": [{"book": name, "held_out_bits_per_byte": value} for name, value in bits.items()],
+    }
+
+
+def size_name(parameters: int) -> str:
+    """A number of parameters as people say it: 10m, 1.3b."""
+    if parameters >= 999_500_000:
+        return f"{parameters / 1e9:.2g}b"
+    return f"{parameters / 1e6:.0f}m"

@@ -1,0 +1,213 @@
+"""The conversation as a state machine: say, look at the replies, pick or teach. No terminal here.
+
+from serve.session import Session
+with Session.open(workdir) as session:
+    turn = session.say("Hello")
+    lesson = turn.pick(1)            # or turn.teach("Hello, how are you?")
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from model.chat import Message, encode_prompt, format_context, parse_context
+from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
+from train.books import Book
+from train.durable import write_file
+from train.evaluate import bits_per_byte, sample_held_out
+from train.lesson import LEARNING_RATE, Kind, Lesson, Question, give_lesson
+from train.life import REPLIES_STREAM, Life, LifeState, open_life
+from train.reading import Report, read_books
+from train.reading_plan import ReadingConfig, books_read
+from train.replay import restore, save
+
+# A lesson is safe in the journal; a checkpoint only spares replaying it at the next start.
+LESSONS_PER_CHECKPOINT = 50
+# Held-out windows measured after every lesson, in all.
+QUICK_WINDOWS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """The replies to one thing said; `pick` or `teach` makes it a lesson, once."""
+
+    session: "Session"
+    event: int
+    question: Question
+    replies: tuple[Reply, ...]
+
+    def pick(self, number: int) -> Lesson:
+        """The lesson that reply `number` (1 is the first) was the right answer."""
+        if not 1 <= number <= len(self.replies):
+            raise ValueError(
+                f"a pick must be from 1 to {len(self.replies)}, got {number}; pick one of those."
+            )
+        return self.session.learn(self, self.replies[number - 1].text, "pick")
+
+    def teach(self, answer: str) -> Lesson:
+        """The lesson that `answer` would have been the right one."""
+        return self.session.learn(self, answer.strip(), "teach")
+
+
+class Session:
+    """One open model folder and its present weights; the only mutable record of a conversation."""
+
+    def __init__(self, life: Life, state: LifeState, sampling: SamplingConfig) -> None:
+        self.life = life
+        self.state = state
+        self.sampling = sampling
+        self.learning_rate = LEARNING_RATE
+        self._copy = None
+        self._held_out: float | None = None
+        self._answered = 0
+        self._saved_lessons = state.lessons
+
+    @classmethod
+    def open(
+        cls,
+        workdir: str | Path,
+        *,
+        sampling: SamplingConfig | None = None,
+        read_only: bool = False,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> Self:
+        """A session on an existing model folder; `say` is told what a restore has to mend."""
+        life = open_life(Path(workdir).expanduser(), read_only=read_only)
+        try:
+            return cls(life, restore(life, say), sampling or SamplingConfig())
+        except BaseException:
+            life.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Everything is saved and the folder is free."""
+        try:
+            self.close_lessons()
+        finally:
+            self.life.close()
+
+    def close_lessons(self) -> None:
+        """The lessons since the last checkpoint are in one."""
+        if self.state.lessons > self._saved_lessons:
+            self.save()
+
+    def save(self) -> str:
+        """A checkpoint of the present state exists; returns its digest."""
+        digest = save(self.life, self.state)
+        self._saved_lessons = self.state.lessons
+        return digest
+
+    def context(self) -> list[Message]:
+        """The conversation so far, as the context file has it now."""
+        path = self.life.context_file
+        try:
+            return parse_context(path.read_text(encoding="utf-8")) if path.exists() else []
+        except UnicodeDecodeError as error:
+            raise ValueError(
+                f"the context file {path} is not UTF-8 text ({error.reason}); correct or remove it."
+            ) from error
+
+    def forget_context(self) -> None:
+        """The context file is empty; the weights keep what they learned."""
+        write_file(self.life.context_file, b"")
+
+    def say(self, text: str) -> Turn:
+        """The finished turn: all replies to `text`, written to the journal."""
+        *_, last = self.stream(text)
+        assert isinstance(last, Turn)
+        return last
+
+    def stream(self, text: str) -> Iterator[tuple[Reply, ...] | Turn]:
+        """The unfinished replies after every few tokens, and at last the turn."""
+        text = text.strip()
+        if not text:
+            raise ValueError("a prompt must hold some words, got none; say something.")
+        life, config = self.life, self.state.config
+        room = config.model.context - min(self.sampling.max_new_tokens, config.model.context // 2)
+        messages = [*self.context(), Message("user", text)]
+        prompt = encode_prompt(life.tokenizer, messages, room)
+        if self._copy is None:
+            self._copy = compute_copy(self.state.train.params, config.dtype)
+        number = life.journal.count("replies")
+        key = life.stream(REPLIES_STREAM, number)
+        replies: Sequence[Reply] = ()
+        for replies in sample_replies(
+            self._copy, prompt, key, life.tokenizer, config.model, self.sampling, config.dtype
+        ):
+            yield tuple(replies)
+        yield self._turn(text, prompt, tuple(replies))
+
+    def _turn(self, text: str, prompt: list[int], replies: tuple[Reply, ...]) -> Turn:
+        data = {
+            "say": text,
+            "replies": [reply._asdict() for reply in replies],
+            "sampling": dataclasses.asdict(self.sampling),
+        }
+        if self.life.lock is None:
+            return Turn(self, self.state.event, Question(text, prompt), replies)
+        event = self.life.journal.append("replies", data)
+        self.state = self.state._replace(event=event.id)
+        return Turn(self, event.id, Question(text, prompt), replies)
+
+    def learn(self, turn: Turn, answer: str, kind: Kind) -> Lesson:
+        """The lesson is in the weights, the journal and the context file."""
+        if self.life.lock is None:
+            raise ValueError("this session only reads; open the folder for writing to teach.")
+        if turn.event <= self._answered:
+            raise ValueError("this turn already was a lesson, or a later one; say something new.")
+        if self._held_out is None:
+            self._held_out = self.held_out()
+        try:
+            self.state, lesson = give_lesson(
+                self.life, self.state, turn.question, answer, kind, self.learning_rate
+            )
+        except Exception:
+            # The step may have used up the arrays; the folder still has what was acknowledged.
+            self._copy = None
+            self.state = restore(self.life)
+            raise
+        self._copy = None
+        self._answered = turn.event
+        said = [Message("user", turn.question.say), Message("assistant", lesson.answer)]
+        write_file(self.life.context_file, format_context([*self.context(), *said]).encode())
+        if self.state.lessons - self._saved_lessons >= LESSONS_PER_CHECKPOINT:
+            self.save()
+        return lesson
+
+    def held_out_change(self) -> tuple[float, float] | None:
+        """Bits per byte on a few held-out windows before and after the last lesson, if any."""
+        before, self._held_out = self._held_out, self.held_out()
+        return None if before is None or self._held_out is None else (before, self._held_out)
+
+    def held_out(self) -> float | None:
+        """Bits per byte on a few held-out windows of the books read; None before the first book."""
+        hashes = books_read(self.life)
+        if not hashes:
+            return None
+        config = self.state.config
+        book = self.life.library.get(hashes)
+        windows = sample_held_out(book, config.model.context, QUICK_WINDOWS)
+        n_bytes_V = self.life.tokenizer.n_bytes_V
+        return bits_per_byte(self.state.train.params, windows, n_bytes_V, config)
+
+    def read(
+        self,
+        books: Sequence[Book],
+        reading: ReadingConfig,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Report]:
+        """Reads books; the reports come as they are made, and the end is saved."""
+        self._copy = self._held_out = None
+        try:
+            for state, report in read_books(self.life, self.state, books, reading, should_stop):
+                self.state = state
+                yield report
+        finally:
+            self.save()

@@ -1,0 +1,158 @@
+"""The conversation on a terminal: keys 1 to 5 pick, typing teaches, Enter skips."""
+
+import signal
+import sys
+from collections.abc import Callable, Sequence
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
+from prompt_toolkit.filters import Condition
+from prompt_toolkit.history import InMemoryHistory
+from prompt_toolkit.key_binding import KeyBindings
+from prompt_toolkit.key_binding.key_processor import KeyPressEvent
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from serve.output import Output, TextOutput, printable
+from serve.records import report_record
+from serve.sample import Reply
+from serve.session import Session, Turn
+
+HELP = """\
+Say something; then press 1 to 5 to pick the best reply, or type a better one and press Enter, or
+press Enter alone to skip. Begin a typed answer with a blank if its first letter is a digit.
+/context         the conversation that the next prompt is made of (a file you may edit)
+/forget-context  begin a new conversation; the weights keep what they learned
+/report          size, lessons, digest and held-out figures
+/lr NUMBER       learning rate of lessons; without a number, show it
+/quit            save and leave (also Ctrl-D)"""
+
+Ask = Callable[[str, int], str]
+"""Asks with a prompt; single keys 1 to the number pick at once. Raises EOFError at the end."""
+
+
+def converse(session: Session, output: Output) -> int:
+    """The person talked until they left; returns the exit code."""
+    ask = _terminal_ask() if sys.stdin.isatty() else _plain_ask
+    output.say("Say something. /help tells the keys.")
+    while True:
+        try:
+            text = ask("you> ", 0).strip()
+            if text in ("/quit", "/exit"):
+                break
+            if text.startswith("/"):
+                _command(session, output, text)
+            elif text:
+                _exchange(session, output, ask, text)
+        except EOFError:
+            break
+        except ValueError as error:
+            output.say(str(error))
+    session.close_lessons()
+    output.say("Saved.")
+    return 0
+
+
+def _exchange(session: Session, output: Output, ask: Ask, text: str) -> None:
+    """One turn: replies, then a pick, a typed answer, or nothing."""
+    turn = _show_replies(session, output, text)
+    answer = ask(f"1-{len(turn.replies)}, or a better answer> ", len(turn.replies))
+    if not answer.strip():
+        return
+    # A lesson that has begun is finished and journaled before Ctrl-C is heard.
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        if answer.isdigit() and 1 <= int(answer) <= len(turn.replies):
+            lesson = turn.pick(int(answer))
+        else:
+            lesson = turn.teach(answer)
+        output.lesson(lesson, session.held_out_change())
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _show_replies(session: Session, output: Output, text: str) -> Turn:
+    """The finished turn; on a terminal its replies stream side by side as they come."""
+    if not (isinstance(output, TextOutput) and output.console.is_terminal):
+        turn = session.say(text)
+        output.replies(turn)
+        return turn
+    with Live(console=output.console, auto_refresh=False) as live:
+        for item in session.stream(text):
+            if isinstance(item, Turn):
+                live.update(_columns(item.replies), refresh=True)
+                return item
+            live.update(_columns(item), refresh=True)
+    raise AssertionError("a stream of replies ends with the turn")
+
+
+def _columns(replies: Sequence[Reply]) -> Table:
+    table = Table.grid(padding=(0, 2), expand=True)
+    for _ in replies:
+        table.add_column(ratio=1, overflow="fold")
+    table.add_row(*(Text(str(number + 1), style="bold") for number in range(len(replies))))
+    table.add_row(*(Text(printable(reply.text)) for reply in replies))
+    return table
+
+
+def _command(session: Session, output: Output, text: str) -> None:
+    name, _, argument = text.partition(" ")
+    if name == "/help":
+        output.say(HELP)
+    elif name == "/context":
+        lines = [f"{message.role}: {printable(message.text)}" for message in session.context()]
+        output.say("\n".join(lines) or "The context is empty.")
+    elif name == "/forget-context":
+        session.forget_context()
+        output.say("The context is empty.")
+    elif name == "/report":
+        output.report(report_record(session, None))
+    elif name == "/lr":
+        if argument:
+            session.learning_rate = _rate(argument)
+        output.say(f"The learning rate of lessons is {session.learning_rate:g}.")
+    else:
+        output.say(f"There is no {name}; /help tells what there is.")
+
+
+def _rate(text: str) -> float:
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1:
+        raise ValueError(f"/lr wants a number between 0 and 1, got {text!r}; try /lr 3e-4.")
+    return rate
+
+
+def _plain_ask(prompt: str, picks: int) -> str:
+    del prompt, picks
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\n")
+
+
+def _terminal_ask() -> Ask:
+    keys = KeyBindings()
+    allowed = {"picks": 0}
+
+    @Condition
+    def nothing_typed() -> bool:
+        return not get_app().current_buffer.text
+
+    def pick(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text(event.data)
+        if int(event.data) <= allowed["picks"]:
+            event.current_buffer.validate_and_handle()
+
+    for digit in "123456789":
+        keys.add(digit, filter=nothing_typed)(pick)
+    prompts: PromptSession[str] = PromptSession(history=InMemoryHistory(), key_bindings=keys)
+
+    def ask(prompt: str, picks: int) -> str:
+        allowed["picks"] = picks
+        return prompts.prompt(prompt)
+
+    return ask

@@ -1,0 +1,72 @@
+"""Held-out quality in bits per byte: it survives another tokenizer and another size."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from model.transformer import Params
+from train.life import Life, LifeState
+from train.step import StepConfig, batch_losses
+from train.windows import Batch, EncodedBook, held_out_batches
+
+BATCH = 4
+
+
+def bits_per_byte(
+    params: Params, batches: Iterable[Batch], n_bytes_V: np.ndarray, config: StepConfig
+) -> float | None:
+    """Total negative log2-likelihood over the UTF-8 bytes of the targets; None without any.
+
+    Args:
+      batches: windows; targets of weight 0 count neither in bits nor in bytes.
+      n_bytes_V: bytes of every token's text.
+    """
+    nats = 0.0
+    n_bytes = 0
+    for batch in batches:
+        losses_BT = np.asarray(batch_losses(params, batch, config), np.float64)
+        counted_BT = batch.weights_BT > 0
+        nats += float(np.sum(losses_BT, where=counted_BT))
+        n_bytes += int(np.sum(n_bytes_V[batch.targets_BT], where=counted_BT))
+    return nats / math.log(2) / n_bytes if n_bytes else None
+
+
+def sample_held_out(book: EncodedBook, context: int, limit: int | None) -> list[Batch]:
+    """At most `limit` held-out windows of a book, spread evenly, always the same ones."""
+    windows = list(held_out_batches(book, context=context, size=1))
+    if limit is not None and len(windows) > limit:
+        windows = [windows[i * len(windows) // limit] for i in range(limit)]
+    return [_join(windows[i : i + BATCH]) for i in range(0, len(windows), BATCH)]
+
+
+def _join(windows: list[Batch]) -> Batch:
+    """One batch of BATCH rows; missing rows are empty, so that only one shape is compiled."""
+    first = windows[0]
+    fields = [field.name for field in dataclasses.fields(Batch)]
+    missing = BATCH - len(windows)
+    return Batch(
+        *(
+            np.concatenate(
+                [getattr(window, name) for window in windows]
+                + [np.zeros_like(getattr(first, name))] * missing
+            )
+            for name in fields
+        )
+    )
+
+
+def forgetting_report(
+    life: Life, state: LifeState, hashes: Sequence[str], limit: int | None
+) -> dict[str, float | None]:
+    """Held-out bits per byte of each book by its name, over at most `limit` windows each."""
+    context = state.config.model.context
+    n_bytes_V = life.tokenizer.n_bytes_V
+    report: dict[str, float | None] = {}
+    for sha256 in hashes:
+        book = life.library.get([sha256])
+        name = book.name if book.name not in report else f"{book.name} {sha256[:8]}"
+        windows = sample_held_out(book, context, limit)
+        report[name] = bits_per_byte(state.train.params, windows, n_bytes_V, state.config)
+    return report

@@ -1,0 +1,218 @@
+"""The model folder of one life: made once, opened many times, never overwritten."""
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+
+from model.config import ModelConfig
+from model.tokenizer import Tokenizer, train_tokenizer
+from train.books import load_saved_book
+from train.durable import write_file
+from train.journal import Journal
+from train.lock import WriterLock
+from train.optimizer import OptimizerConfig
+from train.state import TrainState
+from train.step import StepConfig
+from train.versions import versions
+from train.windows import EncodedBook, Pass, encode_book, join_books, window_stream
+
+# Named streams of the life's root key; a stream is folded with a count, never split in a loop.
+INIT_STREAM, REPLIES_STREAM = range(2)
+
+
+class LifeState(NamedTuple):
+    """What the journal's events add up to.
+
+    `event` is the last event it includes, `steps` how many reading steps and `lessons` how many
+    lessons were made.
+    """
+
+    train: TrainState
+    config: StepConfig
+    event: int
+    steps: int
+    lessons: int
+
+
+class Library:
+    """The books of a model folder by content hash, encoded once per process."""
+
+    def __init__(self, folder: Path, tokenizer: Tokenizer) -> None:
+        self.folder = folder
+        self._tokenizer = tokenizer
+        self._encoded: dict[tuple[str, ...], EncodedBook] = {}
+        self._pass: tuple[Any, Pass | None] = (None, None)
+
+    def get(self, hashes: Sequence[str]) -> EncodedBook:
+        """These books as one; read from the folder and verified when asked for first."""
+        key = tuple(hashes)
+        if key not in self._encoded:
+            if len(key) == 1:
+                book = load_saved_book(self.folder, key[0])
+                self._encoded[key] = encode_book(book, self._tokenizer)
+            else:
+                self._encoded[key] = join_books([self.get([sha256]) for sha256 in key])
+        return self._encoded[key]
+
+    def windows(self, hashes: Sequence[str], *, seed: int, pass_: int, context: int) -> Pass:
+        """One pass over these books as one; the last pass asked for is kept."""
+        key = (tuple(hashes), seed, pass_, context)
+        known, windows = self._pass
+        if windows is None or known != key:
+            windows = window_stream(self.get(hashes), seed=seed, pass_=pass_, context=context)
+            self._pass = (key, windows)
+        return windows
+
+
+@dataclasses.dataclass(frozen=True)
+class Life:
+    """An open model folder. A context manager: leaving it releases the folder.
+
+    `birth` is the data of the journal's first event.
+    """
+
+    workdir: Path
+    journal: Journal
+    tokenizer: Tokenizer
+    library: Library
+    birth: dict[str, Any]
+    lock: WriterLock | None
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.workdir / "checkpoints"
+
+    @property
+    def context_file(self) -> Path:
+        return self.workdir / "context.txt"
+
+    @property
+    def seed(self) -> int:
+        return self.birth["seed"]
+
+    @property
+    def birth_config(self) -> StepConfig:
+        """The config at birth; a growth changes the model's part of it."""
+        return StepConfig(
+            ModelConfig.from_json(self.birth["model"]),
+            OptimizerConfig(**self.birth["optimizer"]),
+            jnp.dtype(self.birth["dtype"]),
+        )
+
+    def stream(self, stream: int, count: int) -> jax.Array:
+        """The key of the `count`-th draw of a named stream."""
+        return jax.random.fold_in(jax.random.fold_in(jax.random.key(self.seed), stream), count)
+
+    def close(self) -> None:
+        """The journal is closed and the folder free for another writer."""
+        self.journal.close()
+        if self.lock is not None:
+            self.lock.__exit__()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def is_model_folder(workdir: Path) -> bool:
+    """Whether a life has begun in this folder."""
+    return (workdir / "journal.sqlite").exists()
+
+
+def create_life(workdir: Path, config: StepConfig, *, seed: int, texts: Iterable[str]) -> Life:
+    """A new life in an empty folder: tokenizer and the event of its birth, both durable.
+
+    Args:
+      workdir: missing or empty.
+      config: what is born.
+      seed: of the root key, 0 to 2**63 - 1.
+      texts: what the tokenizer is made from.
+
+    Raises:
+      ValueError: the folder holds something, the seed or the vocabulary does not fit.
+    """
+    if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
+        raise ValueError(
+            f"a new model needs an empty folder, got {workdir} with other files in it; "
+            "name another --workdir."
+        )
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"seed must be from 0 to 2**63 - 1, got {seed}; choose another.")
+    proto = train_tokenizer(texts, config.model.vocab_size)
+    workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    workdir.chmod(0o700)
+    with WriterLock(workdir):
+        write_file(workdir / "tokenizer.model", proto)
+        with Journal.create(workdir / "journal.sqlite") as journal:
+            journal.append("birth", _birth(config, seed, proto))
+    return open_life(workdir)
+
+
+def _birth(config: StepConfig, seed: int, proto: bytes) -> dict[str, Any]:
+    return {
+        "model": config.model.to_json(),
+        "optimizer": dataclasses.asdict(config.optimizer),
+        "dtype": jnp.dtype(config.dtype).name,
+        "seed": seed,
+        "tokenizer": Tokenizer.from_bytes(proto).sha256,
+        "versions": versions(),
+    }
+
+
+def open_life(workdir: Path, *, read_only: bool = False) -> Life:
+    """The life in a model folder, held for writing unless `read_only`.
+
+    Raises:
+      ValueError: not a model folder, open elsewhere, or a damaged journal or tokenizer.
+    """
+    if not is_model_folder(workdir):
+        raise ValueError(
+            f"{workdir} is not a model folder (it has no journal.sqlite); name the folder of a "
+            "model with --workdir, or read a book to begin a new one."
+        )
+    lock = None if read_only else WriterLock(workdir).__enter__()
+    try:
+        journal = Journal.open(workdir / "journal.sqlite", read_only=read_only)
+        try:
+            birth = _read_birth(journal, workdir)
+            tokenizer = _read_tokenizer(workdir / "tokenizer.model", birth["tokenizer"])
+        except BaseException:
+            journal.close()
+            raise
+    except BaseException:
+        if lock is not None:
+            lock.__exit__()
+        raise
+    library = Library(workdir / "books", tokenizer)
+    return Life(workdir, journal, tokenizer, library, birth, lock)
+
+
+def _read_birth(journal: Journal, workdir: Path) -> dict[str, Any]:
+    first = next(iter(journal.events(until=1)), None)
+    if first is None or first.kind != "birth":
+        raise ValueError(
+            f"the journal of {workdir} does not begin with a birth; restore journal.sqlite from "
+            "a copy."
+        )
+    return first.data
+
+
+def _read_tokenizer(path: Path, sha256: str) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_bytes(path.read_bytes())
+    except OSError as error:
+        raise ValueError(
+            f"the tokenizer {path} could not be read: {error.strerror}; restore it from a copy."
+        ) from error
+    if tokenizer.sha256 != sha256:
+        raise ValueError(
+            f"the tokenizer {path} is not the one this model was born with: its SHA-256 is "
+            f"{tokenizer.sha256}, want {sha256}; restore it from a copy."
+        )
+    return tokenizer

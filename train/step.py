@@ -1,0 +1,178 @@
+"""The training step, a layer at a time: a Python loop around jitted pure functions.
+
+Each function is compiled once and used for every layer, so depth costs no compilation, no gradient
+of the whole model ever exists, and a layer is updated as soon as its gradient is there.
+"""
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from model.config import ModelConfig
+from model.layers import Rope
+from model.transformer import (
+    apply_block,
+    apply_head,
+    embed,
+    head_loss,
+    head_table,
+    layer_windows,
+    window_rope,
+)
+from train.loss import token_losses
+from train.optimizer import OptimizerConfig, apply_gradients, make_optimizer
+from train.state import TrainState
+from train.windows import Batch
+
+
+class StepConfig(NamedTuple):
+    """What the compiled functions are made of; hashable, so equal configs compile once."""
+
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    dtype: DTypeLike
+
+
+_static = partial(jax.jit, static_argnames=("config",))
+
+
+@_static
+def _embed(params, tokens_BT, config: StepConfig):
+    return embed(params, tokens_BT, config.model)
+
+
+@_static
+def _block(params, x_BTD, rope, segments_BT, windows_K, config: StepConfig):
+    return apply_block(params, x_BTD, rope, segments_BT, windows_K, config.model, config.dtype)
+
+
+@_static
+def _block_forward(params, x_BTD, rope, segments_BT, windows_K, config: StepConfig):
+    def block(params, x_BTD):
+        return apply_block(params, x_BTD, rope, segments_BT, windows_K, config.model, config.dtype)
+
+    return jax.vjp(block, params, x_BTD)
+
+
+@partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
+def _block_backward(params, opt_state, backward, dy_BTD, learning_rate, config: StepConfig):
+    gradients, dx_BTD = backward(dy_BTD)
+    return *_update(params, opt_state, gradients, learning_rate, config), dx_BTD
+
+
+@_static
+def _head_forward(norm, head, x_BTD, targets_BT, weights_BT, config: StepConfig):
+    """The mean loss, and the function back to the last norm, the table and the stream."""
+    weights_BT = weights_BT / jnp.maximum(jnp.sum(weights_BT), 1e-9)
+
+    def loss(norm, head, x_BTD):
+        return head_loss(norm, head, x_BTD, targets_BT, weights_BT, config.model, config.dtype)
+
+    return jax.vjp(loss, norm, head, x_BTD)
+
+
+@jax.jit
+def _head_backward(backward, loss):
+    return backward(jnp.ones_like(loss))
+
+
+@_static
+def _head_losses(norm, head, x_BTD, targets_BT, config: StepConfig):
+    logits_BTV = apply_head(norm, head, x_BTD, config.model, config.dtype)
+    return token_losses(logits_BTV, targets_BT)
+
+
+@partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
+def _apply(params, opt_state, gradients, learning_rate, config: StepConfig):
+    return _update(params, opt_state, gradients, learning_rate, config)
+
+
+@partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
+def _apply_embed(
+    params, opt_state, gradients, tokens_BT, dx_BTD, learning_rate, config: StepConfig
+):
+    """The embedding's update; `gradients` holds the tied head's part, or zeros."""
+    table_VD = (
+        gradients["table"].at[tokens_BT.reshape(-1)].add(dx_BTD.reshape(-1, dx_BTD.shape[-1]))
+    )
+    return _update(params, opt_state, {"table": table_VD}, learning_rate, config)
+
+
+def _update(params, opt_state, gradients, learning_rate, config: StepConfig):
+    optimizer = make_optimizer(config.optimizer)
+    return apply_gradients(optimizer, params, opt_state, gradients, learning_rate)
+
+
+def train_step(
+    state: TrainState, batch: Batch, learning_rate: float, config: StepConfig
+) -> tuple[TrainState, jax.Array]:
+    """The state after one AdamW step on one batch, and the batch's loss before it.
+
+    Args:
+      state: donated: its arrays are gone afterwards.
+      batch: windows; the loss is the mean over targets by weight.
+      learning_rate: of this step.
+
+    Returns:
+      The new state, and the mean loss in nats per weighted token as a device scalar.
+    """
+    model = config.model
+    params, opt_state = state
+    rate = jnp.asarray(learning_rate, jnp.float32)
+    rope, segments_BT, windows = _surroundings(batch, config)
+    x_BTD = _embed(params["embed"], batch.tokens_BT, config)
+    backwards = []
+    for block, windows_K in zip(params["blocks"], windows, strict=True):
+        x_BTD, backward = _block_forward(block, x_BTD, rope, segments_BT, windows_K, config)
+        backwards.append(backward)
+    head = head_table(params, model)
+    loss, backward = _head_forward(
+        params["norm_out"], head, x_BTD, batch.targets_BT, batch.weights_BT, config
+    )
+    d_norm, d_head, dx_BTD = _head_backward(backward, loss)
+    new_params: dict[str, Any] = {"blocks": [None] * model.n_layers}
+    new_opt: dict[str, Any] = {"blocks": [None] * model.n_layers}
+    for layer in reversed(range(model.n_layers)):
+        new_params["blocks"][layer], new_opt["blocks"][layer], dx_BTD = _block_backward(
+            params["blocks"][layer],
+            opt_state["blocks"][layer],
+            backwards.pop(),
+            dx_BTD,
+            rate,
+            config,
+        )
+    new_params["norm_out"], new_opt["norm_out"] = _apply(
+        params["norm_out"], opt_state["norm_out"], d_norm, rate, config
+    )
+    d_embed = d_head if model.tied_embedding else jax.tree.map(jnp.zeros_like, params["embed"])
+    new_params["embed"], new_opt["embed"] = _apply_embed(
+        params["embed"], opt_state["embed"], d_embed, batch.tokens_BT, dx_BTD, rate, config
+    )
+    if not model.tied_embedding:
+        new_params["head"], new_opt["head"] = _apply(
+            params["head"], opt_state["head"], d_head, rate, config
+        )
+    return TrainState(new_params, new_opt), loss
+
+
+def batch_losses(params: Any, batch: Batch, config: StepConfig) -> jax.Array:
+    """The loss of every target, `nats_BT`, with nothing kept for a backward pass."""
+    rope, segments_BT, windows = _surroundings(batch, config)
+    x_BTD = _embed(params["embed"], batch.tokens_BT, config)
+    for block, windows_K in zip(params["blocks"], windows, strict=True):
+        x_BTD = _block(block, x_BTD, rope, segments_BT, windows_K, config)
+    head = head_table(params, config.model)
+    return _head_losses(params["norm_out"], head, x_BTD, batch.targets_BT, config)
+
+
+def _surroundings(batch: Batch, config: StepConfig) -> tuple[Rope, jax.Array, list[jax.Array]]:
+    rope = _rope(jnp.asarray(batch.tokens_BT), config)
+    return rope, jnp.asarray(batch.segments_BT), layer_windows(config.model)
+
+
+@_static
+def _rope(tokens_BT, config: StepConfig):
+    return window_rope(tokens_BT, config.model, config.dtype)

@@ -1,0 +1,198 @@
+"""Documents -> training windows of `context` tokens, in an order that needs no memory."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.chat import encode_chat
+from model.tokenizer import Tokenizer
+from train.books import Book, Document
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedDocument:
+    """Tokens of one document; the first is the document mark.
+
+    Attributes:
+      ids: int32 [T].
+      weights: float32 [T]; how much each token counts as a target, 0.0 for the mark.
+    """
+
+    ids: np.ndarray
+    weights: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedBook:
+    """A book as tokens; `sha256` is the text's, so one book keeps its order in every vocabulary."""
+
+    name: str
+    sha256: str
+    documents: tuple[EncodedDocument, ...]
+    held_out: tuple[EncodedDocument, ...]
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens of the documents to train on."""
+        return sum(len(document.ids) for document in self.documents)
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Windows of B rows and T tokens.
+
+    Attributes:
+      tokens_BT: int32 inputs; 0 where padded.
+      targets_BT: int32, the next token of the same document; 0 where there is none.
+      weights_BT: float32, of the targets; 0.0 where there is none.
+      segments_BT: int32, counts the documents within a row from 0; padding is one of its own.
+        Attention must not cross from one to another.
+    """
+
+    tokens_BT: np.ndarray
+    targets_BT: np.ndarray
+    weights_BT: np.ndarray
+    segments_BT: np.ndarray
+
+
+def encode_book(book: Book, tokenizer: Tokenizer) -> EncodedBook:
+    """Returns the book as tokens; prose counts everywhere, conversations where B speaks."""
+    documents, held_out = (
+        tuple(_encode(document, tokenizer) for document in documents)
+        for documents in (book.documents, book.held_out)
+    )
+    return EncodedBook(book.name, book.sha256, documents, held_out)
+
+
+def _encode(document: Document, tokenizer: Tokenizer) -> EncodedDocument:
+    if document.messages:
+        ids, weights = encode_chat(tokenizer, document.messages)
+    else:
+        ids = [tokenizer.document, *tokenizer.encode(document.text)]
+        weights = [0.0] + [1.0] * (len(ids) - 1)
+    return EncodedDocument(np.array(ids, np.int32), np.array(weights, np.float32))
+
+
+def count_windows(book: EncodedBook, context: int) -> int:
+    """Returns the windows of one pass over the training documents."""
+    _require_context(context)
+    return -(-book.n_tokens // context)
+
+
+def _require_context(context: int) -> None:
+    if context < 1:
+        raise ValueError(f"context must be at least 1 token, got {context}; enlarge it.")
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """One reading of a book: its documents end to end, cut into windows of `context` tokens.
+
+    Attributes:
+      tokens_T, targets_T: int32; T is the whole pass.
+      weights_T: float32, of the targets.
+      documents_T: int32, place of the token's document in this pass.
+    """
+
+    context: int
+    tokens_T: np.ndarray
+    targets_T: np.ndarray
+    weights_T: np.ndarray
+    documents_T: np.ndarray
+
+    @property
+    def n_windows(self) -> int:
+        return -(-len(self.tokens_T) // self.context)
+
+    def batch(self, first: int, size: int) -> Batch:
+        """Returns windows `first` to `first + size`; rows after the last window are padding."""
+        start = first * self.context
+        stop = start + size * self.context
+        shape = (size, self.context)
+
+        def cut(values_T: np.ndarray) -> np.ndarray:
+            rows = np.zeros(size * self.context, values_T.dtype)
+            part = values_T[start:stop]
+            rows[: len(part)] = part
+            return rows.reshape(shape)
+
+        documents_BT = cut(self.documents_T)
+        is_padding_BT = np.arange(start, stop).reshape(shape) >= len(self.tokens_T)
+        last_B = np.where(is_padding_BT, -1, documents_BT).max(axis=1, initial=-1)
+        documents_BT = np.where(is_padding_BT, last_B[:, None] + 1, documents_BT)
+        segments_BT = (documents_BT - documents_BT[:, :1]).astype(np.int32)
+        return Batch(cut(self.tokens_T), cut(self.targets_T), cut(self.weights_T), segments_BT)
+
+
+def window_stream(book: EncodedBook, *, seed: int, pass_: int, context: int) -> Pass:
+    """Returns the windows of one pass; a pure function of (seed, book hash, pass, context).
+
+    Every token of every training document is an input once, every token but a document's first
+    is a target once, and nothing is predicted over a document's border.
+    """
+    order = document_order(len(book.documents), seed=seed, sha256=book.sha256, pass_=pass_)
+    return _lay([book.documents[index] for index in order], context)
+
+
+def document_order(n: int, *, seed: int, sha256: str, pass_: int) -> np.ndarray:
+    """Returns a permutation of `n` documents (int64 [n]) drawn from the three values alone.
+
+    It sorts Philox's raw numbers, which NumPy keeps the same in every version; its `permutation`
+    may change (NEP 19).
+    """
+    key = hashlib.sha256(f"{seed} {sha256} {pass_}".encode()).digest()[:16]
+    draws = np.random.Philox(key=int.from_bytes(key, "little")).random_raw(n)
+    return np.argsort(draws, kind="stable")
+
+
+def _lay(documents: Sequence[EncodedDocument], context: int) -> Pass:
+    """Returns the documents end to end in the given order."""
+    _require_context(context)
+    lengths = [len(document.ids) for document in documents]
+    n_tokens = sum(lengths)
+    tokens_T = np.zeros(n_tokens, np.int32)
+    targets_T = np.zeros(n_tokens, np.int32)
+    weights_T = np.zeros(n_tokens, np.float32)
+    start = 0
+    for document, length in zip(documents, lengths, strict=True):
+        stop = start + length
+        tokens_T[start:stop] = document.ids
+        targets_T[start : stop - 1] = document.ids[1:]
+        weights_T[start : stop - 1] = document.weights[1:]
+        start = stop
+    documents_T = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+    return Pass(context, tokens_T, targets_T, weights_T, documents_T)
+
+
+def held_out_batches(book: EncodedBook, *, context: int, size: int) -> Iterator[Batch]:
+    """Yields the held-out documents in their order, cut like a pass, `size` windows at a time."""
+    if size < 1:
+        raise ValueError(f"size must be at least 1 window, got {size}; enlarge it.")
+    windows = _lay(book.held_out, context)
+    for first in range(0, windows.n_windows, size):
+        yield windows.batch(first, size)
+
+
+def held_out_bytes(book: EncodedBook, n_bytes_V: np.ndarray) -> int:
+    """Returns the UTF-8 bytes of all held-out targets with weight 1.
+
+    Bits per byte of the held-out text are its total nats / ln 2 / this number.
+    """
+    return sum(
+        int(n_bytes_V[document.ids[1:][document.weights[1:] > 0]].sum())
+        for document in book.held_out
+    )
+
+
+def join_books(books: Sequence[EncodedBook]) -> EncodedBook:
+    """Returns several books as one whose order depends on all their hashes; one stays itself."""
+    if len(books) == 1:
+        return books[0]
+    return EncodedBook(
+        name=f"{len(books)} books",
+        sha256=hashlib.sha256(" ".join(book.sha256 for book in books).encode()).hexdigest(),
+        documents=tuple(document for book in books for document in book.documents),
+        held_out=tuple(document for book in books for document in book.held_out),
+    )
