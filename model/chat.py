@@ -57,19 +57,26 @@ def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message], limit: int)
       ValueError: the last message alone is longer than `limit`; gives both lengths.
     """
     opening = [tokenizer.turn_start, *tokenizer.encode("assistant\n")]
-    length = 1 + len(opening)
-    kept: list[list[int]] = []
-    for message in reversed(messages):
-        ids, _ = _message_ids(tokenizer, message)
-        if kept and length + len(ids) > limit:
-            break
-        kept.append(ids)
-        length += len(ids)
-    if length > limit:
+    kept = fitting_messages(tokenizer, messages, limit - 1 - len(opening))
+    if messages and not kept:
+        length = 1 + len(_message_ids(tokenizer, messages[-1])[0]) + len(opening)
         raise ValueError(
-            f"the last message makes a prompt of {length} tokens, want at most {limit}; shorten it."
+            f"the last message makes a prompt of {length} tokens, want at most {limit}; shorten it"
         )
-    return [tokenizer.document, *(id_ for ids in reversed(kept) for id_ in ids), *opening]
+    ids = [id_ for message in kept for id_ in _message_ids(tokenizer, message)[0]]
+    return [tokenizer.document, *ids, *opening]
+
+
+def fitting_messages(
+    tokenizer: Tokenizer, messages: Sequence[Message], limit: int
+) -> Sequence[Message]:
+    """Returns the last messages, whole ones, that have at most `limit` ids together."""
+    length = 0
+    for number, message in enumerate(reversed(messages)):
+        length += len(_message_ids(tokenizer, message)[0])
+        if length > limit:
+            return messages[len(messages) - number :]
+    return messages
 
 
 def encode_answer(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -1,7 +1,7 @@
 """The whole model as plain functions over {'embed', 'blocks': [...], 'norm_out'}."""
 
-from collections.abc import Sequence
-from functools import partial
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -26,25 +26,37 @@ def init_params(config: ModelConfig, key: jax.Array) -> Params:
     zeros_BT = jnp.zeros((1, 1), jnp.int32)
     rope = rope_at(zeros_BT, config, x_BTD.dtype)
     embed_key, block_key, head_key = (jax.random.fold_in(key, part) for part in range(3))
-    init_block = jax.jit(Block(config, jnp.float32).init)
+    init_embed, init_block, init_norm, init_head = _initializers(config)
     params: Params = {
-        "embed": Embedding(config).init(embed_key, zeros_BT)["params"],
+        "embed": init_embed(embed_key, zeros_BT)["params"],
         "blocks": [
             init_block(jax.random.fold_in(block_key, layer), x_BTD, rope, zeros_BT, windows_K)[
                 "params"
             ]
             for layer, windows_K in enumerate(layer_windows(config))
         ],
-        "norm_out": Norm(config).init(head_key, x_BTD)["params"],
+        "norm_out": init_norm(head_key, x_BTD)["params"],
     }
     if not config.tied_embedding:
-        params["head"] = Head(config, jnp.float32).init(head_key, x_BTD)["params"]
+        params["head"] = init_head(head_key, x_BTD)["params"]
     return params
+
+
+@functools.cache
+def _initializers(config: ModelConfig) -> tuple[Callable[..., Any], ...]:
+    """Each part's initial values as a compiled function; all layers share one."""
+    modules = (
+        Embedding(config),
+        Block(config, jnp.float32),
+        Norm(config),
+        Head(config, jnp.float32),
+    )
+    return tuple(jax.jit(module.init) for module in modules)
 
 
 def abstract_params(config: ModelConfig) -> Params:
     """Shapes and dtypes of a config's parameters, without any memory."""
-    return jax.eval_shape(partial(init_params, config), jax.random.key(0))
+    return jax.eval_shape(functools.partial(init_params, config), jax.random.key(0))
 
 
 def layer_windows(config: ModelConfig) -> list[jax.Array]:

@@ -10,72 +10,72 @@ from absl import flags
 
 MODES = ("start", "book", "interactive", "report")
 
-_FLAGS = flags.FlagValues()
-_SECTIONS: dict[str, list[str]] = {}
-
-
-def _define(section: str, define: Any, name: str, default: Any, text: str, **more: Any) -> None:
-    define(name, default, text, flag_values=_FLAGS, **more)
-    _SECTIONS.setdefault(section, []).append(name)
-
-
-_INT, _FLOAT, _STRING, _BOOL = (
+_INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_integer,
     flags.DEFINE_float,
     flags.DEFINE_string,
     flags.DEFINE_bool,
+    flags.DEFINE_multi_string,
 )
 
+# Section -> rows of (kind, name, default, what it says in --help).
+_TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
+    "What to do": [
+        (
+            _STRING,
+            "mode",
+            "start",
+            f"{', '.join(MODES)}; start reads the starter shelf into a new model, then talks",
+        ),
+        (_STRING, "workdir", "~/apprentice", "the model folder: everything one model is"),
+        (_BOOL, "json", False, "one JSON object a line on standard output, nothing else"),
+        (_BOOL, "help", False, "this text"),
+    ],
+    "A new model": [
+        (_STRING, "size", None, "2m, 10m, 50m, 124m, 350m or 1b parameters (10m)"),
+        (_INT, "seed", None, "of every random draw in this life (0)"),
+        (_STRING, "dtype", None, "inputs of matrix products: bfloat16 or float32 (bfloat16)"),
+        (_INT, "vocab_size", None, "pieces of the tokenizer (8192)"),
+        (_INT, "context", None, "tokens the model sees at once (256)"),
+        (_INT, "d_model", None, "width of the residual stream (by size)"),
+        (_INT, "n_layers", None, "layers (by size)"),
+        (_INT, "n_kv_heads", None, "key/value heads (by size)"),
+        (_INT, "n_query_groups", None, "query heads per key/value head (by size)"),
+        (_INT, "head_dim", None, "numbers per head, even (64)"),
+        (_INT, "d_ff", None, "width of the feed-forward part (by size)"),
+    ],
+    "Reading": [
+        (_MULTI, "book", [], "file or folder to read, repeatable"),
+        (_INT, "epochs", None, "times to read the named books, in this life (1)"),
+        (_INT, "steps", None, "windows to read of the named books, in this life (no limit)"),
+        (_INT, "batch_size", None, "windows per gradient step"),
+        (_FLOAT, "learning_rate", None, "of reading, or of lessons when talking"),
+        (_INT, "warmup_steps", None, "reading steps over which the rate rises"),
+        (_BOOL, "mix", False, "read the named books as one, their documents shuffled"),
+        (_INT, "held_out_windows", 16, "windows per book in held-out figures, at most"),
+    ],
+    "Talking": [
+        (_INT, "replies", 5, "candidates per turn"),
+        (_INT, "max_new_tokens", 40, "tokens per reply, at most"),
+        (_FLOAT, "temperature", 0.7, "of sampling; 0 is greedy"),
+        (_FLOAT, "top_p", 0.95, "probability mass that replies are drawn from"),
+        (
+            _STRING,
+            "script",
+            None,
+            'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
+        ),
+    ],
+}
+_DIMENSIONS = tuple(name for _, name, _, _ in _TABLE["A new model"][3:])
 
-def _define_all() -> None:
-    run, birth, read, talk = "What to do", "A new model", "Reading", "Talking"
-    _define(
-        run,
-        _STRING,
-        "mode",
-        "start",
-        f"{', '.join(MODES)}; start reads the starter shelf into a new model, then talks",
-    )
-    _define(run, _STRING, "workdir", "~/apprentice", "the model folder: everything one model is")
-    _define(run, _BOOL, "json", False, "one JSON object a line on standard output, nothing else")
-    _define(run, _BOOL, "help", False, "this text")
-    _define(birth, _STRING, "size", None, "2m, 10m, 50m, 124m, 350m or 1b parameters (10m)")
-    _define(birth, _INT, "seed", None, "of every random draw in this life (0)")
-    _define(birth, _INT, "vocab_size", None, "pieces of the tokenizer (8192)")
-    _define(birth, _INT, "context", None, "tokens the model sees at once (256)")
-    _define(birth, _INT, "d_model", None, "width of the residual stream (by size)")
-    _define(birth, _INT, "n_layers", None, "layers (by size)")
-    _define(birth, _INT, "n_kv_heads", None, "key/value heads (by size)")
-    _define(birth, _INT, "n_query_groups", None, "query heads per key/value head (by size)")
-    _define(birth, _INT, "head_dim", None, "numbers per head, even (64)")
-    _define(birth, _INT, "d_ff", None, "width of the feed-forward part (by size)")
-    _define(
-        birth, _STRING, "dtype", None, "inputs of matrix products: bfloat16 or float32 (bfloat16)"
-    )
-    _define(read, flags.DEFINE_multi_string, "book", [], "file or folder to read, repeatable")
-    _define(read, _INT, "epochs", None, "times to read the named books, in this life (1)")
-    _define(
-        read, _INT, "steps", None, "windows to read of the named books, in this life (no limit)"
-    )
-    _define(read, _INT, "batch_size", 1, "windows per gradient step")
-    _define(read, _FLOAT, "learning_rate", None, "of reading, or of lessons when talking")
-    _define(read, _INT, "warmup_steps", None, "reading steps over which the rate rises")
-    _define(read, _BOOL, "mix", False, "read the named books as one, their documents shuffled")
-    _define(read, _INT, "held_out_windows", 16, "windows per book in held-out figures, at most")
-    _define(talk, _INT, "replies", 5, "candidates per turn")
-    _define(talk, _INT, "max_new_tokens", 40, "tokens per reply, at most")
-    _define(talk, _FLOAT, "temperature", 0.7, "of sampling; 0 is greedy")
-    _define(talk, _FLOAT, "top_p", 0.95, "probability mass that replies are drawn from")
-    _define(
-        talk,
-        _STRING,
-        "script",
-        None,
-        'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
-    )
 
-
-_define_all()
+def _new_flags() -> flags.FlagValues:
+    values = flags.FlagValues()
+    for rows in _TABLE.values():
+        for define, name, default, text in rows:
+            define(name, default, text, flag_values=values)
+    return values
 
 
 class UsageError(ValueError):
@@ -101,10 +101,7 @@ class Options:
     @property
     def dimensions(self) -> dict[str, int]:
         """The dimensions that were given by flag."""
-        names = [*_SECTIONS["A new model"]]
-        for other in ("size", "seed", "dtype"):
-            names.remove(other)
-        return {name: self.values[name] for name in names if self.values[name] is not None}
+        return {name: self.values[name] for name in _DIMENSIONS if self.values[name] is not None}
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -113,31 +110,30 @@ def parse(argv: Sequence[str]) -> Options:
     Raises:
       UsageError: an unknown flag, mode or value, or words that are no flags.
     """
+    values = _new_flags()
     try:
-        rest = _FLAGS(list(argv))[1:]
+        rest = values(list(argv))[1:]
     except flags.Error as error:
         raise UsageError(f"{error}; see apprentice --help.") from error
     if rest:
         raise UsageError(
             f"every argument is a flag, got {' '.join(rest)!r}; see apprentice --help."
         )
-    if _FLAGS.mode not in MODES:
-        raise UsageError(f"mode must be one of {', '.join(MODES)}, got {_FLAGS.mode!r}.")
-    if _FLAGS.dtype not in (None, "bfloat16", "float32"):
-        raise UsageError(f"dtype must be bfloat16 or float32, got {_FLAGS.dtype!r}.")
-    return Options({name: _FLAGS[name].value for name in _FLAGS})
+    if values.mode not in MODES:
+        raise UsageError(f"mode must be one of {', '.join(MODES)}, got {values.mode!r}.")
+    if values.dtype not in (None, "bfloat16", "float32"):
+        raise UsageError(f"dtype must be bfloat16 or float32, got {values.dtype!r}.")
+    return Options({name: values[name].value for name in values})
 
 
 def help_text() -> str:
     """Our own flags with units and defaults, by section."""
     lines = ["apprentice: a personal language model that learns from books and from you.", ""]
-    for section, names in _SECTIONS.items():
+    for section, rows in _TABLE.items():
         lines.append(f"{section}:")
-        for name in names:
-            flag = _FLAGS[name]
-            shown = flag.default is not None and flag.default not in (False, [])
-            default = f" ({flag.default})" if shown else ""
-            lines.append(f"  --{name:<17} {flag.help}{default}")
+        for _, name, default, text in rows:
+            shown = "" if default in (None, False) or default == [] else f" ({default})"
+            lines.append(f"  --{name:<17} {text}{shown}")
         lines.append("")
     lines.append("Exit codes: 0 done, 1 bad input, 2 usage, 130 interrupted (everything saved).")
     return "\n".join(lines)

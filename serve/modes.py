@@ -182,14 +182,13 @@ def _require_same_model(session: Session, options: Options) -> None:
 def _reading_config(options: Options, *, mix: bool) -> ReadingConfig:
     given = {
         name: getattr(options, name)
-        for name in ("learning_rate", "warmup_steps")
+        for name in ("batch_size", "learning_rate", "warmup_steps")
         if getattr(options, name) is not None
     }
     epochs = options.epochs if options.epochs or options.steps else 1
     return ReadingConfig(
         epochs=epochs,
         steps=options.steps,
-        batch_size=options.batch_size,
         mix=mix,
         held_out_windows=options.held_out_windows,
         **given,

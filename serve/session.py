@@ -7,11 +7,19 @@ with Session.open(workdir) as session:
 """
 
 import dataclasses
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
-from model.chat import Message, encode_prompt, format_context, parse_context
+from model.chat import (
+    Message,
+    encode_answer,
+    encode_prompt,
+    fitting_messages,
+    format_context,
+    parse_context,
+)
 from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
 from train.books import Book
 from train.durable import write_file
@@ -35,6 +43,7 @@ class Turn:
     session: "Session"
     event: int
     question: Question
+    messages: tuple[Message, ...]
     replies: tuple[Reply, ...]
 
     def pick(self, number: int) -> Lesson:
@@ -142,19 +151,21 @@ class Session:
             self._copy, prompt, key, life.tokenizer, config.model, self.sampling, config.dtype
         ):
             yield tuple(replies)
-        yield self._turn(text, prompt, tuple(replies))
+        yield self._turn(Question(text, prompt), tuple(messages), tuple(replies))
 
-    def _turn(self, text: str, prompt: list[int], replies: tuple[Reply, ...]) -> Turn:
+    def _turn(
+        self, question: Question, messages: tuple[Message, ...], replies: tuple[Reply, ...]
+    ) -> Turn:
         data = {
-            "say": text,
+            "say": question.say,
             "replies": [reply._asdict() for reply in replies],
             "sampling": dataclasses.asdict(self.sampling),
         }
         if self.life.lock is None:
-            return Turn(self, self.state.event, Question(text, prompt), replies)
+            return Turn(self, self.state.event, question, messages, replies)
         event = self.life.journal.append("replies", data)
         self.state = self.state._replace(event=event.id)
-        return Turn(self, event.id, Question(text, prompt), replies)
+        return Turn(self, event.id, question, messages, replies)
 
     def learn(self, turn: Turn, answer: str, kind: Kind) -> Lesson:
         """The lesson is in the weights, the journal and the context file."""
@@ -164,9 +175,10 @@ class Session:
             raise ValueError("this turn already was a lesson, or a later one; say something new.")
         if self._held_out is None:
             self._held_out = self.held_out()
+        question = self._shortened(turn, answer)
         try:
             self.state, lesson = give_lesson(
-                self.life, self.state, turn.question, answer, kind, self.learning_rate
+                self.life, self.state, question, answer, kind, self.learning_rate
             )
         except Exception:
             # The step may have used up the arrays; the folder still has what was acknowledged.
@@ -176,10 +188,27 @@ class Session:
         self._copy = None
         self._answered = turn.event
         said = [Message("user", turn.question.say), Message("assistant", lesson.answer)]
-        write_file(self.life.context_file, format_context([*self.context(), *said]).encode())
+        room = self.state.config.model.context
+        kept = fitting_messages(self.life.tokenizer, [*self.context(), *said], room)
+        write_file(self.life.context_file, format_context(kept).encode())
         if self.state.lessons - self._saved_lessons >= LESSONS_PER_CHECKPOINT:
             self.save()
         return lesson
+
+    def _shortened(self, turn: Turn, answer: str) -> Question:
+        """The question with as much of the conversation before it as a long answer leaves."""
+        tokenizer = self.life.tokenizer
+        n_answer = len(encode_answer(tokenizer, answer))
+        room = self.state.config.model.context + 1 - n_answer
+        if len(turn.question.prompt) <= room:
+            return turn.question
+        shortest = encode_prompt(tokenizer, turn.messages[-1:], sys.maxsize)
+        if len(shortest) > room:
+            raise ValueError(
+                f"the answer has {n_answer} tokens, want at most "
+                f"{n_answer + room - len(shortest)} after this question; shorten the answer."
+            )
+        return Question(turn.question.say, encode_prompt(tokenizer, turn.messages, room))
 
     def held_out_change(self) -> tuple[float, float] | None:
         """Bits per byte on a few held-out windows before and after the last lesson, if any."""

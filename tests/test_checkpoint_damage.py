@@ -45,7 +45,16 @@ def test_every_flipped_byte_is_seen(copied: Path) -> None:
     load_checkpoint(copied, 7, abstract)
 
 
-@pytest.mark.parametrize("change", ["missing", "truncated", "longer", "folder", "link"])
+_SENTENCES = {
+    "missing": "is missing",
+    "truncated": "has another size",
+    "longer": "has another size",
+    "folder": "is missing",
+    "link": "is not a plain file",
+}
+
+
+@pytest.mark.parametrize("change", _SENTENCES)
 def test_every_missing_or_resized_file_is_seen(copied: Path, tmp_path: Path, change: str) -> None:
     abstract = abstract_of(training_tree())
     aside = tmp_path / "aside"
@@ -62,8 +71,12 @@ def test_every_missing_or_resized_file_is_seen(copied: Path, tmp_path: Path, cha
             path.symlink_to(aside)
         unchanged = path.name == manifest.MANIFEST and change == "link"
         unchanged |= not whole and change == "truncated"
+        if path.name == manifest.MANIFEST and change != "missing":
+            sentence = "is damaged"
+        else:
+            sentence = _SENTENCES[change]
         if not unchanged:
-            with pytest.raises(ValueError, match=path.name):
+            with pytest.raises(ValueError, match=f"{path.name} {sentence}"):
                 load_checkpoint(copied, 7, abstract)
         shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         aside.rename(path)

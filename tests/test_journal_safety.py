@@ -114,6 +114,7 @@ def test_an_error_between_the_two_inserts_keeps_neither(journal: Journal) -> Non
 def test_permissions_are_the_owner_only(path: Path) -> None:
     old = os.umask(0)
     try:
+        path.parent.mkdir(mode=0o755)
         with Journal.create(path) as journal:
             journal.append("birth", {})
             bits = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}

@@ -82,7 +82,7 @@ def test_another_process_is_named_and_its_death_frees_the_lock(tmp_path: Path) -
 
 def test_a_program_that_is_started_does_not_inherit_the_lock(tmp_path: Path) -> None:
     with WriterLock(tmp_path):
-        child = subprocess.Popen(["sleep", "60"])
+        child = subprocess.Popen(["sleep", "60"], close_fds=False)
     try:
         with WriterLock(tmp_path):
             pass

@@ -57,14 +57,15 @@ def save_checkpoint(
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
-        _remove(saving)
+        for part in folder.glob(f"{saving.name}*"):
+            _remove(part)
         _orbax_save(saving, arrays)
         manifest = seal(saving, body)
         saving.rename(target)
         durable.fsync_folder(folder)
         durable.fsync_folder(folder.parent)
     except Exception as error:
-        for part in (target, saving, *folder.glob(f"{saving.name}.*")):
+        for part in (target, *folder.glob(f"{saving.name}*")):
             shutil.rmtree(part, ignore_errors=True)
         raise ValueError(
             f"the checkpoint {target} could not be written: {_first_line(error)}; nothing was "
@@ -212,8 +213,7 @@ def _like(wanted: Any, array: np.ndarray, device: jax.Device) -> Any:
         return type(wanted)(array.item())
     if isinstance(wanted, np.ndarray | np.generic):
         return array
-    # A copy that XLA owns, so that a step can donate it.
-    return jax.device_put(array, device, may_alias=False)
+    return jax.device_put(array, device)
 
 
 def _json_value(metadata: dict[str, Any]) -> dict[str, Any]:

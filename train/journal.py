@@ -172,14 +172,13 @@ class Journal:
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
         """Talk that has every word of `query`, best match first; no character has a meaning."""
-        words = [word for word in searchable(query).split() if any(map(str.isalnum, word))]
+        words = ['"' + word.replace('"', '""') + '"' for word in searchable(query).split()]
         if not words:
             return []
-        quoted = " ".join('"' + word.replace('"', '""') + '"' for word in words)
         rows = self._read(
             "SELECT event, say, answer FROM talk WHERE talk MATCH ? ORDER BY rank, event DESC "
             "LIMIT ?",
-            (quoted, limit),
+            (" ".join(words), limit),
         )
         return [Hit(*row) for row in rows]
 

@@ -23,8 +23,6 @@ class WriterLock:
         Raises:
           ValueError: another writer holds it, it does not exist, or it cannot be written.
         """
-        if self._descriptor is not None:
-            raise ValueError(_held_sentence(self._workdir, str(os.getpid())))
         self._descriptor = _acquire(self._workdir)
         return self
 

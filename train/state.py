@@ -24,7 +24,7 @@ def init_state(config: ModelConfig, optimizer: OptimizerConfig, key: jax.Array) 
 
 def init_opt_state(params: Params, optimizer: OptimizerConfig) -> dict[str, Any]:
     """Zero moments for each part: embedding, every layer, the last norm."""
-    init = make_optimizer(optimizer).init
+    init = jax.jit(make_optimizer(optimizer).init)
     return {
         name: [init(block) for block in part] if name == "blocks" else init(part)
         for name, part in params.items()

@@ -1,7 +1,7 @@
 """Documents -> training windows of `context` tokens, in an order that needs no memory."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,89 +88,90 @@ def _require_context(context: int) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One reading of a book: its documents end to end, cut into windows of `context` tokens.
+    """One reading of a book: all its windows as one large batch, in the order of reading."""
 
-    Attributes:
-      tokens_T, targets_T: int32; T is the whole pass.
-      weights_T: float32, of the targets.
-      documents_T: int32, place of the token's document in this pass.
-    """
-
-    context: int
-    tokens_T: np.ndarray
-    targets_T: np.ndarray
-    weights_T: np.ndarray
-    documents_T: np.ndarray
+    windows: Batch
 
     @property
     def n_windows(self) -> int:
-        return -(-len(self.tokens_T) // self.context)
+        return len(self.windows.tokens_BT)
 
     def batch(self, first: int, size: int) -> Batch:
         """Returns windows `first` to `first + size`; rows after the last window are padding."""
-        start = first * self.context
-        stop = start + size * self.context
-        shape = (size, self.context)
 
-        def cut(values_T: np.ndarray) -> np.ndarray:
-            rows = np.zeros(size * self.context, values_T.dtype)
-            part = values_T[start:stop]
-            rows[: len(part)] = part
-            return rows.reshape(shape)
+        def rows(values_BT: np.ndarray) -> np.ndarray:
+            part = values_BT[first : first + size]
+            return np.pad(part, ((0, size - len(part)), (0, 0)))
 
-        documents_BT = cut(self.documents_T)
-        is_padding_BT = np.arange(start, stop).reshape(shape) >= len(self.tokens_T)
-        last_B = np.where(is_padding_BT, -1, documents_BT).max(axis=1, initial=-1)
-        documents_BT = np.where(is_padding_BT, last_B[:, None] + 1, documents_BT)
-        segments_BT = (documents_BT - documents_BT[:, :1]).astype(np.int32)
-        return Batch(cut(self.tokens_T), cut(self.targets_T), cut(self.weights_T), segments_BT)
+        return _each(self.windows, rows)
+
+
+def _each(batch: Batch, change: Callable[[np.ndarray], np.ndarray]) -> Batch:
+    return Batch(
+        change(batch.tokens_BT),
+        change(batch.targets_BT),
+        change(batch.weights_BT),
+        change(batch.segments_BT),
+    )
 
 
 def window_stream(book: EncodedBook, *, seed: int, pass_: int, context: int) -> Pass:
     """Returns the windows of one pass; a pure function of (seed, book hash, pass, context).
 
-    Every token of every training document is an input once, every token but a document's first
-    is a target once, and nothing is predicted over a document's border.
+    Documents are shuffled, laid end to end and cut into windows, and then the windows are
+    shuffled, so that neighbouring steps do not read the same page. Every token of every training
+    document is an input once, every token but a document's first is a target once, and nothing
+    is predicted over a document's border.
     """
-    order = document_order(len(book.documents), seed=seed, sha256=book.sha256, pass_=pass_)
-    return _lay([book.documents[index] for index in order], context)
+    drawn = {"seed": seed, "sha256": book.sha256, "pass_": pass_}
+    order = shuffled(len(book.documents), what="documents", **drawn)
+    windows = _lay([book.documents[index] for index in order], context)
+    order = shuffled(len(windows.tokens_BT), what="windows", **drawn)
+    return Pass(_each(windows, lambda values_BT: values_BT[order]))
 
 
-def document_order(n: int, *, seed: int, sha256: str, pass_: int) -> np.ndarray:
-    """Returns a permutation of `n` documents (int64 [n]) drawn from the three values alone.
+def shuffled(n: int, *, what: str, seed: int, sha256: str, pass_: int) -> np.ndarray:
+    """Returns a permutation of 0 to n - 1 (int64 [n]) drawn from the four values alone.
 
     It sorts Philox's raw numbers, which NumPy keeps the same in every version; its `permutation`
     may change (NEP 19).
     """
-    key = hashlib.sha256(f"{seed} {sha256} {pass_}".encode()).digest()[:16]
+    key = hashlib.sha256(f"{what} {seed} {sha256} {pass_}".encode()).digest()[:16]
     draws = np.random.Philox(key=int.from_bytes(key, "little")).random_raw(n)
     return np.argsort(draws, kind="stable")
 
 
-def _lay(documents: Sequence[EncodedDocument], context: int) -> Pass:
-    """Returns the documents end to end in the given order."""
+def _lay(documents: Sequence[EncodedDocument], context: int) -> Batch:
+    """Returns the documents end to end in the given order, cut into windows."""
     _require_context(context)
     lengths = [len(document.ids) for document in documents]
-    n_tokens = sum(lengths)
-    tokens_T = np.zeros(n_tokens, np.int32)
-    targets_T = np.zeros(n_tokens, np.int32)
-    weights_T = np.zeros(n_tokens, np.float32)
+    n_windows = -(-sum(lengths) // context)
+    tokens_T, targets_T, documents_T = np.zeros((3, n_windows * context), np.int32)
+    weights_T = np.zeros(n_windows * context, np.float32)
+    # Padding counts as one more document.
+    documents_T[:] = len(documents)
     start = 0
-    for document, length in zip(documents, lengths, strict=True):
+    for number, (document, length) in enumerate(zip(documents, lengths, strict=True)):
         stop = start + length
         tokens_T[start:stop] = document.ids
         targets_T[start : stop - 1] = document.ids[1:]
         weights_T[start : stop - 1] = document.weights[1:]
+        documents_T[start:stop] = number
         start = stop
-    documents_T = np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-    return Pass(context, tokens_T, targets_T, weights_T, documents_T)
+    documents_BT = documents_T.reshape(n_windows, context)
+    return Batch(
+        tokens_T.reshape(n_windows, context),
+        targets_T.reshape(n_windows, context),
+        weights_T.reshape(n_windows, context),
+        documents_BT - documents_BT[:, :1],
+    )
 
 
 def held_out_batches(book: EncodedBook, *, context: int, size: int) -> Iterator[Batch]:
     """Yields the held-out documents in their order, cut like a pass, `size` windows at a time."""
     if size < 1:
         raise ValueError(f"size must be at least 1 window, got {size}; enlarge it.")
-    windows = _lay(book.held_out, context)
+    windows = Pass(_lay(book.held_out, context))
     for first in range(0, windows.n_windows, size):
         yield windows.batch(first, size)
 
