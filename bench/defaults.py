@@ -4,8 +4,8 @@
         --arm=batch_size=1,step_ms=93,learning_rate=1e-3 --arm=...
 
 Every arm reads the same shelf from the same random weights for `--minutes` of training time. What
-Every arm reads the same shelf from the same random weights for `--minutes` of training time. What
-whatever else the machine does cannot favour an arm. One JSON line per measurement.
+is charged is `step_ms` per step, an arm's setting measured beforehand in one interleaved run, so
+that whatever else the machine does cannot favour an arm. One JSON line per measurement.
 """
 
 import argparse

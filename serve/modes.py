@@ -72,8 +72,9 @@ def _book(options: Options, output: Output) -> int:
     if not options.book:
         raise ValueError("--mode=book reads what --book names, got none; give a file or a folder.")
     books = [load_book(path) for path in find_books(options.book)]
+    reading = _reading_config(options, mix=options.mix)
     with _open_or_create(options, output, books) as session:
-        return _read(session, books, _reading_config(options, mix=options.mix), output)
+        return _read(session, books, reading, output)
 
 
 def _interactive(options: Options, output: Output) -> int:
@@ -185,9 +186,9 @@ def _reading_config(options: Options, *, mix: bool) -> ReadingConfig:
         for name in ("batch_size", "learning_rate", "warmup_steps")
         if getattr(options, name) is not None
     }
-    epochs = options.epochs if options.epochs or options.steps else 1
+    nothing_given = options.epochs is None and options.steps is None
     return ReadingConfig(
-        epochs=epochs,
+        epochs=1 if nothing_given else options.epochs,
         steps=options.steps,
         mix=mix,
         held_out_windows=options.held_out_windows,

@@ -131,6 +131,12 @@ def test_wrapped_paragraphs_become_one_line() -> None:
     assert clean_text(f"{WRAPPED}   \n{WRAPPED}\nend.\n\n\n\nNext.\n") == (
         f"{WRAPPED} {WRAPPED} end.\n\nNext."
     )
+    assert clean_text(f"{WRAPPED}\nend.\n<|endoftext|>\n{WRAPPED}\nend.") == (
+        f"{WRAPPED} end.\n<|endoftext|>\n{WRAPPED} end."
+    )
+    assert clean_text(f"{WRAPPED}\n{WRAPPED}\n<|endoftext|>") == (
+        f"{WRAPPED} {WRAPPED}\n<|endoftext|>"
+    )
     assert clean_text(f"{WRAPPED}--\nyes\n\n{WRAPPED} -\nno") == (
         f"{WRAPPED}--yes\n\n{WRAPPED} - no"
     )
@@ -146,6 +152,7 @@ def test_wrapped_paragraphs_become_one_line() -> None:
         f"{WRAPPED}\n<|endoftext|>\n{WRAPPED}",
         f"{WRAPPED}\f\n{WRAPPED}",
         f"{WRAPPED}\n{WRAPPED * 2}\n{WRAPPED}",
+        f"{WRAPPED * 2}\n\n{WRAPPED}\n{WRAPPED}",
     ],
 )
 def test_other_line_breaks_stay(kept: str) -> None:
@@ -195,7 +202,9 @@ def test_short_books_have_short_documents() -> None:
 
 
 def test_giant_lines_and_paragraphs_are_cut() -> None:
-    assert max(map(len, cut_prose("word " * 50_000))) <= 2 * 4096
+    words = cut_prose("word " * 50_000)
+    assert max(map(len, words)) <= 2 * 4096
+    assert {word for part in words for word in part.split()} == {"word"}
     assert max(map(len, cut_prose("x" * 100_000))) <= 2 * 4096
     lines = cut_prose("A line by itself.\n" * 20_000)
     assert max(map(len, lines)) <= 2 * 4096
@@ -222,7 +231,8 @@ def test_contents_do_not_make_documents_of_one_line() -> None:
 
 def test_form_feeds_and_stories_are_borders(tmp_path: Path) -> None:
     assert cut_prose("one\f\ntwo\n\fthree") == ["one", "two", "three"]
-    stories = [f"Once there was cat {n}.\n\n{WRAPPED}\nChapter 1\n{'x' * 5000}" for n in range(40)]
+    pages = "\n\n".join([WRAPPED * 2] * 40)
+    stories = [f"Once there was cat {n}.\n\n{WRAPPED}\nChapter 1\n{pages}" for n in range(40)]
     path = written(tmp_path / "stories.txt", "\n<|endoftext|>\n".join(stories))
     book = load_book(path)
     assert [document.text for document in (*book.documents, *book.held_out)] == stories
@@ -324,11 +334,11 @@ def test_a_book_without_answers_is_refused(tmp_path: Path) -> None:
 
 
 def test_folders_give_their_books_by_name(tmp_path: Path) -> None:
-    for name in ("b.txt", "a.jsonl", "C.TXT", "d.pdf", ".hidden.txt"):
+    for name in ("b.jsonl", "a.txt", "C.TXT", "d.pdf", ".hidden.txt"):
         written(tmp_path / name, "x")
     (tmp_path / "e.txt").mkdir()
     names = [path.name for path in find_books([tmp_path / "d.pdf", str(tmp_path)])]
-    assert names == ["d.pdf", "C.TXT", "a.jsonl", "b.txt"]
+    assert names == ["d.pdf", "C.TXT", "a.txt", "b.jsonl"]
 
 
 def test_nothing_found_is_refused(tmp_path: Path) -> None:

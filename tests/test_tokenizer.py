@@ -1,6 +1,7 @@
 """The tokenizer loses nothing, is the same in every process, and keeps its marks apart."""
 
 import hashlib
+import io
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -142,10 +144,13 @@ def test_training_on_nothing_is_refused(texts: list[str]) -> None:
         train_tokenizer(texts, 1024)
 
 
-def test_damaged_bytes_are_refused(tokenizer_proto: bytes) -> None:
+def test_damaged_bytes_are_refused(
+    tokenizer_proto: bytes, capfd: pytest.CaptureFixture[str]
+) -> None:
     for damaged in (b"", b"junk", tokenizer_proto[:-10], tokenizer_proto[:50]):
         with pytest.raises(ValueError, match="damaged or not one of ours"):
             Tokenizer.from_bytes(damaged)
+    assert capfd.readouterr().err == ""
 
 
 def test_another_vocabulary_is_refused(tokenizer_proto: bytes) -> None:
@@ -153,6 +158,23 @@ def test_another_vocabulary_is_refused(tokenizer_proto: bytes) -> None:
         other = tokenizer_proto.replace(mark.encode(), b"x" * len(mark), 1)
         with pytest.raises(ValueError, match="damaged or not one of ours"):
             Tokenizer.from_bytes(other)
+
+
+def test_a_vocabulary_without_bytes_is_refused(alice_text: str) -> None:
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(alice_text.split("\n")),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=300,
+        eos_id=1,
+        bos_id=-1,
+        eos_piece=MARKS[1],
+        control_symbols=list(MARKS[2:]),
+        minloglevel=2,
+    )
+    with pytest.raises(ValueError, match="damaged or not one of ours"):
+        Tokenizer.from_bytes(model.getvalue())
 
 
 def test_hash_and_bytes_survive_storing(tokenizer: Tokenizer) -> None:

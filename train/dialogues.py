@@ -77,8 +77,7 @@ def _turns_of(record: dict[str, Any]) -> list[list[tuple[str, str]]]:
     task = record["instruction"].strip()
     conversations = []
     for instance in record.get("instances", [record]):
-        given = (instance.get("input") or "").strip()
-        question = f"{task}\n\n{given}" if given else task
+        question = f"{task}\n\n{instance.get('input') or ''}"
         conversations.append([("user", question), ("assistant", instance["output"])])
     return conversations
 

@@ -1,0 +1,40 @@
+# Everything is set up by the targets themselves; nothing has to be installed by hand.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := model train serve bench tests
+WORKDIR ?= ~/apprentice
+
+.PHONY: run test defaults clean
+
+run: .venv/run
+	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
+
+test: .venv/test
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/pyrefly check
+	$(BIN)/pytest
+
+# The comparison behind the reading defaults (docs/first-run.md); hours.
+BOOKS ?= books
+defaults: .venv/test
+	$(BIN)/python -m bench.defaults --shelf=$(BOOKS) --out=defaults.jsonl --minutes=10 \
+	  --arm=batch_size=1,step_ms=93,learning_rate=1e-3,b2=0.999 \
+	  --arm=batch_size=8,step_ms=612,learning_rate=2e-3,b2=0.99
+
+.venv/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \
+	  { echo "apprentice needs Python 3.12 or later, got $$($(PYTHON) --version); set PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/run: .venv/made pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+.venv/test: .venv/run
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv build *.egg-info
