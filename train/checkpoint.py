@@ -55,15 +55,7 @@ def save_checkpoint(
         "metadata": _json_value(metadata),
     }
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
-        for part in folder.glob(f"{saving.name}*"):
-            _remove(part)
-        _orbax_save(saving, arrays)
-        manifest = seal(saving, body)
-        saving.rename(target)
-        durable.fsync_folder(folder)
-        durable.fsync_folder(folder.parent)
+        manifest = _publish(saving, target, arrays, body)
     except Exception as error:
         for part in (target, *folder.glob(f"{saving.name}*")):
             shutil.rmtree(part, ignore_errors=True)
@@ -143,6 +135,23 @@ def clean_checkpoints(folder: Path) -> None:
     for path in list(folder.iterdir()) if folder.is_dir() else ():
         if _LEFTOVER.fullmatch(path.name):
             _remove(path)
+
+
+def _publish(
+    saving: Path, target: Path, arrays: dict[str, np.ndarray], body: dict[str, Any]
+) -> dict[str, Any]:
+    """Everything is written and synced under the name `saving`, then it is called `target`."""
+    folder = target.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    for part in folder.glob(f"{saving.name}*"):
+        _remove(part)
+    _orbax_save(saving, arrays)
+    manifest = seal(saving, body)
+    saving.rename(target)
+    durable.fsync_folder(folder)
+    durable.fsync_folder(folder.parent)
+    return manifest
 
 
 def _orbax_save(path: Path, arrays: dict[str, np.ndarray]) -> None:
