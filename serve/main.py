@@ -20,8 +20,10 @@ def run() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     # Everything heavy is imported after the flags are known, so that --help is quick.
+    from serve.compile_cache import use_compile_cache
     from serve.modes import run_mode
 
+    use_compile_cache()
     sys.exit(run_mode(options))
 
 

@@ -1,6 +1,7 @@
 """Strict switches, and the smallest model that has every part."""
 
 import dataclasses
+from collections.abc import Iterator
 
 import jax.numpy as jnp
 import numpy as np
@@ -52,3 +53,11 @@ def step_config(config: ModelConfig) -> StepConfig:
 def with_windows(config: ModelConfig, *rows: tuple[int, ...]) -> ModelConfig:
     """The config with other windows per layer and key/value head."""
     return dataclasses.replace(config, windows=rows)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Programs started by tests keep their compiled functions among themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -1,6 +1,7 @@
 """The model folder of one life: made once, opened many times, never overwritten."""
 
 import dataclasses
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 from model.config import ModelConfig
 from model.tokenizer import Tokenizer, train_tokenizer
 from train.books import load_saved_book
-from train.durable import write_file
+from train.durable import fsync_folder, write_file
 from train.journal import Journal
 from train.lock import WriterLock
 from train.optimizer import OptimizerConfig
@@ -145,12 +146,16 @@ def create_life(workdir: Path, config: StepConfig, *, seed: int, texts: Iterable
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2**63 - 1, got {seed}; choose another.")
     proto = train_tokenizer(texts, config.model.vocab_size)
-    workdir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    workdir.chmod(0o700)
-    with WriterLock(workdir):
-        write_file(workdir / "tokenizer.model", proto)
-        with Journal.create(workdir / "journal.sqlite") as journal:
-            journal.append("birth", _birth(config, seed, proto))
+    # Made aside and renamed, so that a birth that was cut short leaves no half of a model.
+    workdir.parent.mkdir(parents=True, exist_ok=True)
+    unborn = workdir.with_name(f".{workdir.name}.unborn")
+    shutil.rmtree(unborn, ignore_errors=True)
+    unborn.mkdir(mode=0o700)
+    write_file(unborn / "tokenizer.model", proto)
+    with Journal.create(unborn / "journal.sqlite") as journal:
+        journal.append("birth", _birth(config, seed, proto))
+    unborn.rename(workdir)
+    fsync_folder(workdir.parent)
     return open_life(workdir)
 
 

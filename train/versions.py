@@ -1,5 +1,6 @@
 """What a run depends on beyond this program."""
 
+import hashlib
 import importlib.metadata
 import platform
 from pathlib import Path
@@ -20,13 +21,16 @@ def versions() -> dict[str, str]:
             found[name] = importlib.metadata.version(distribution)
         except importlib.metadata.PackageNotFoundError:
             found[name] = "missing"
-    return found | {"processor": _processor(), "machine": platform.machine()}
+    # The name alone does not tell what a virtual machine offers of a processor.
+    features = hashlib.sha256(_cpuinfo("flags").encode()).hexdigest()[:16]
+    name = _cpuinfo("model name") or platform.processor() or "unknown"
+    return found | {"processor": name, "features": features, "machine": platform.machine()}
 
 
-def _processor() -> str:
+def _cpuinfo(field: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, "") or platform.processor() or "unknown"
+    found = (line.partition(":")[2].strip() for line in lines if line.startswith(field))
+    return next(found, "")
