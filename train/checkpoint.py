@@ -104,6 +104,16 @@ def load_checkpoint(
     return jax.tree.unflatten(structure, [restored[path_string(path)] for path, _ in paths])
 
 
+def check_checkpoint(folder: Path, event: int, digest: str) -> bool:
+    """Whether the files of a checkpoint are those that were saved, with this digest."""
+    try:
+        manifest = read_manifest(folder, event)
+        verify_files(folder / str(event), manifest["files"])
+    except ValueError:
+        return False
+    return manifest["digest"] == digest
+
+
 def list_checkpoints(folder: Path) -> list[int]:
     """The events that have a checkpoint in `folder`, ascending; empty when there is no folder."""
     if not folder.is_dir():

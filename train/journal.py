@@ -147,6 +147,10 @@ class Journal:
         """How many events of that kind there are."""
         return self._read("SELECT count(*) FROM events WHERE kind = ?", (kind,))[0][0]
 
+    def index(self) -> list[tuple[int, str]]:
+        """(id, kind) of every event, ascending, without reading what they hold."""
+        return self._read("SELECT id, kind FROM events ORDER BY id")
+
     def record_checkpoint(self, event: int, digest: str, manifest: dict[str, Any]) -> None:
         """The checkpoint of `event` is known.
 
