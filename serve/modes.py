@@ -17,6 +17,7 @@ from serve.sample import SamplingConfig
 from serve.script import read_script, run_script
 from serve.session import Session
 from serve.terminal import converse
+from serve.undoing import plan_named, take_back
 from train.books import Book, find_books, load_book
 from train.life import create_life, is_model_folder
 from train.optimizer import OptimizerConfig
@@ -40,6 +41,7 @@ def run_mode(options: Options) -> int:
         "book": _book,
         "interactive": _interactive,
         "report": _report,
+        "undo": _undo,
     }
     try:
         return modes[options.mode](options, output)
@@ -92,6 +94,14 @@ def _report(options: Options, output: Output) -> int:
     """Shows size, life so far, digest and held-out figures; changes nothing."""
     with _open(options, output, read_only=True) as session:
         output.report(report_record(session, None))
+    return 0
+
+
+def _undo(options: Options, output: Output) -> int:
+    """Takes lessons or an event back, exactly."""
+    with _open(options, output) as session:
+        plan = plan_named(session, options.lessons, options.event)
+        take_back(session, output, plan, options.yes)
     return 0
 
 

@@ -14,6 +14,7 @@ from serve.records import lesson_record, reading_record, replies_record
 from serve.session import Turn
 from train.lesson import Lesson
 from train.reading import BookReport, Report
+from train.replay import Replayed
 
 HeldOut = tuple[float, float] | None
 
@@ -26,6 +27,8 @@ class Output(Protocol):
     def replies(self, turn: Turn) -> None: ...
     def lesson(self, lesson: Lesson, held_out: HeldOut) -> None: ...
     def report(self, record: dict[str, Any]) -> None: ...
+    def undo(self, record: dict[str, Any]) -> None: ...
+    def replaying(self, replayed: Replayed) -> None: ...
     def close(self) -> None: ...
 
 
@@ -47,6 +50,12 @@ class JsonOutput:
 
     def report(self, record: dict[str, Any]) -> None:
         self._write(record)
+
+    def undo(self, record: dict[str, Any]) -> None:
+        self._write(record)
+
+    def replaying(self, replayed: Replayed) -> None:
+        del replayed
 
     def close(self) -> None:
         sys.stdout.flush()
@@ -115,6 +124,23 @@ class TextOutput:
             table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
         self.console.print(table)
 
+    def undo(self, record: dict[str, Any]) -> None:
+        self.say(
+            f"Undone as event {record['id']} in {record['seconds']:.1f} s: {record['lessons']} "
+            f"lessons and {record['steps']} reading steps are left. /redo or "
+            f"--mode=undo --event={record['id']} brings it back."
+        )
+
+    def replaying(self, replayed: Replayed) -> None:
+        if not self.console.is_terminal:
+            return
+        if self._bar is None:
+            self._bar, self._book = _replay_bar(self.console), None
+            self._bar.start()
+            self._task = self._bar.add_task("replaying", total=None)
+        assert self._task is not None
+        self._bar.update(self._task, completed=replayed.seconds, total=replayed.of_seconds)
+
     def close(self) -> None:
         if self._bar is not None:
             self._bar.stop()
@@ -145,6 +171,12 @@ def printable(text: str) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _replay_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
+    )
 
 
 def _reading_bar(console: Console) -> Progress:

@@ -112,10 +112,18 @@ def context_after_undo(
         return list(talk.contexts(gone)[1])
     kept = list(messages)
     for said in talk.said_in(sorted(gone - gone_before)):
-        places = [n for n in range(len(kept)) if kept[n : n + 2] == said]
-        if places:
-            del kept[places[-1] : places[-1] + 2]
+        kept = _without(kept, said, said[1:], 0)
     return kept
+
+
+def _without[T](items: list[T], whole: list[T], tail: list[T], start: int) -> list[T]:
+    """The items without the last `whole`; or without its `tail` where the rest was cut off."""
+    places = [n for n in range(start, len(items)) if items[n : n + len(whole)] == whole]
+    if places:
+        return [*items[: places[-1]], *items[places[-1] + len(whole) :]]
+    if items[start : start + len(tail)] == tail:
+        return [*items[:start], *items[start + len(tail) :]]
+    return items
 
 
 def _prompt(
@@ -130,8 +138,6 @@ def _prompt(
         return encode_prompt(tokenizer, [*now, question], data["room"])
     prompt = list(data["prompt"])
     for said in lost:
-        ids = encode_chat(tokenizer, said)[0][1:]
-        places = [n for n in range(len(prompt)) if prompt[n : n + len(ids)] == ids]
-        if places:
-            del prompt[places[-1] : places[-1] + len(ids)]
+        whole, tail = (encode_chat(tokenizer, part)[0][1:] for part in (said, said[1:]))
+        prompt = _without(prompt, whole, tail, 1)
     return prompt
