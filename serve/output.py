@@ -29,6 +29,7 @@ class Output(Protocol):
     def report(self, record: dict[str, Any]) -> None: ...
     def undo(self, record: dict[str, Any]) -> None: ...
     def replaying(self, replayed: Replayed) -> None: ...
+    def replayed(self, record: dict[str, Any]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -56,6 +57,9 @@ class JsonOutput:
 
     def replaying(self, replayed: Replayed) -> None:
         del replayed
+
+    def replayed(self, record: dict[str, Any]) -> None:
+        self._write(record)
 
     def close(self) -> None:
         sys.stdout.flush()
@@ -119,6 +123,8 @@ class TextOutput:
     def report(self, record: dict[str, Any]) -> None:
         for name in ("size", "parameters", "lessons", "steps", "sha256"):
             self.say(f"{name:<12}{record[name]}")
+        count = len(record["checkpoints"])
+        self.say(f"{'disk':<12}{record['disk'] / 1e6:.1f} MB, {count} checkpoints")
         table = Table("book", "held-out bits per byte")
         for row in record["books"]:
             table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
@@ -135,11 +141,25 @@ class TextOutput:
         if not self.console.is_terminal:
             return
         if self._bar is None:
-            self._bar, self._book = _replay_bar(self.console), None
+            self._bar, self._book = _replay_bar(self.console), ""
             self._bar.start()
             self._task = self._bar.add_task("replaying", total=None)
         assert self._task is not None
         self._bar.update(self._task, completed=replayed.seconds, total=replayed.of_seconds)
+
+    def replayed(self, record: dict[str, Any]) -> None:
+        equal = "equal" if record["equal"] else "NOT equal"
+        difference = record["largest_difference"]
+        figures = "" if not difference else f", largest difference {difference:.1e}"
+        if record["event"] == "replay":
+            where = f"event {record['event_id']} ({record['done']} of {record['of']} lived)"
+            self.say(f"{where}: {equal}{figures}")
+            return
+        self.say(
+            f"{record['checkpoints']} checkpoints: {equal}{figures}; {record['seconds']:.0f} s."
+        )
+        for name, (born, now) in record["changed_versions"].items():
+            self.say(f"{name} was {born} at birth and is {now}.")
 
     def close(self) -> None:
         if self._bar is not None:

@@ -1,4 +1,4 @@
-"""Undo as the person sees it: what will go and how long it takes, then the bar, then what is left."""
+"""Undo as the person sees it: what goes and how long it takes, the bar, and what is left."""
 
 import time
 from collections import Counter

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from train.records import (
     Event,
     Hit,
     encode_data,
+    event_checksum,
     row_checksum,
     searchable,
     utc_now,
@@ -102,14 +103,26 @@ class Journal:
         with self._transaction():
             number = self._connection.execute("SELECT max(id) FROM events").fetchone()[0] or 0
             row = (number + 1, utc_now(), kind, text)
-            self._connection.execute(
-                "INSERT INTO events VALUES (?,?,?,?,?)", (*row, row_checksum(row))
-            )
-            if say or answer:
-                self._connection.execute(
-                    "INSERT INTO talk VALUES (?,?,?)", (searchable(say), searchable(answer), row[0])
-                )
+            self._insert(row, say, answer)
         return Event(row[0], row[1], kind, json.loads(text))
+
+    def adopt(self, events: Iterable[tuple[Event, str]]) -> None:
+        """The events, each with its checksum, are in this empty journal, as they were in theirs.
+
+        Raises:
+          ValueError: a checksum does not fit, numbers are missing, or the disk refuses.
+        """
+        with self._transaction():
+            for number, (event, checksum) in enumerate(events, start=1):
+                row = (event.id, event.time, event.kind, encode_data(event.kind, event.data))
+                if event.id != number or row_checksum(row) != checksum:
+                    raise ValueError(f"event {number} has changed; take another copy.")
+                self._insert(row, event.data.get("say", ""), event.data.get("answer", ""))
+
+    def copy(self, path: Path) -> None:
+        """A new journal at `path` has the same events; it knows no checkpoint."""
+        with Journal.create(path) as copy:
+            copy.adopt((event, event_checksum(event)) for event in self.events())
 
     def events(
         self, after: int = 0, kinds: Collection[str] | None = None, until: int | None = None
@@ -201,6 +214,13 @@ class Journal:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    def _insert(self, row: tuple[int, str, str, str], say: str, answer: str) -> None:
+        add = self._connection.execute
+        add("INSERT INTO events VALUES (?,?,?,?,?)", (*row, row_checksum(row)))
+        if say or answer:
+            talk = (searchable(say), searchable(answer), row[0])
+            add("INSERT INTO talk VALUES (?,?,?)", talk)
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
