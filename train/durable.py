@@ -60,6 +60,11 @@ def new_folder(path: Path) -> Iterator[Path]:
     fsync_folder(path.parent)
 
 
+def fsync_file(path: Path) -> None:
+    """What the file `path` holds is on the disk."""
+    _fsync(path, os.O_RDONLY)
+
+
 def fsync_folder(path: Path) -> None:
     """The names in the folder `path` are on the disk; OSError when the disk refuses."""
     _fsync(path, os.O_RDONLY | os.O_DIRECTORY)

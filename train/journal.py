@@ -76,8 +76,12 @@ class Journal:
                 connection = _connect_reader(path) if read_only else _connect_writer(path)
                 stack.callback(connection.close)
                 _require_ours(path, connection)
+                if not read_only:
+                    _migrate(path, connection)
             except _ERRORS as error:
                 raise ValueError(_unreadable_sentence(path, error)) from error
+            except OSError as error:
+                raise ValueError(f"the journal {path} could not be opened: {error}.") from error
             stack.pop_all()
         return cls(path, connection)
 
@@ -285,6 +289,28 @@ def _require_ours(path: Path, connection: sqlite3.Connection) -> None:
         raise ValueError(_unreadable_sentence(path, result))
     if (newest := value("SELECT max(id) FROM events") or 0) != value("SELECT count(*) FROM events"):
         raise ValueError(_unreadable_sentence(path, f"events up to {newest} are missing"))
+    for row in connection.execute("SELECT * FROM events ORDER BY id"):
+        if row_checksum(row[:4]) != row[4]:
+            raise ValueError(_unreadable_sentence(path, f"event {row[0]} has changed"))
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    """The journal has this program's format; the file as it was is kept beside it."""
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == FORMAT:
+        return
+    kept = path.with_name(f"{path.stem}.format-{found}.sqlite")
+    part = path.with_name(f".{kept.name}.part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    with contextlib.closing(_connect(part, "mode=rw")) as copy:
+        connection.backup(copy)
+        # One plain file, without a WAL beside it.
+        copy.execute("PRAGMA journal_mode = DELETE")
+    durable.fsync_file(part)
+    part.replace(kept)
+    durable.fsync_folder(path.parent)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _unreadable_sentence(path: Path, reason: object) -> str:
