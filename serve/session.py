@@ -244,9 +244,9 @@ class Session:
         event = undo(self.life, plan)
         self._answered = event.id
         kept = context_after_undo(self.life, messages, gone)
+        self._restore(watch)
         if kept != messages:
             write_file(self.life.context_file, format_context(kept).encode())
-        self._restore(watch)
         self._save_when_due()
         return event
 
@@ -305,5 +305,11 @@ class Session:
                 self._save_when_due()
                 last = time.monotonic()
                 yield report
-        finally:
+        except GeneratorExit:
             self.save()
+            raise
+        except Exception:
+            # The step may have used up the arrays; the folder still has what was acknowledged.
+            self._restore()
+            raise
+        self.save()
