@@ -292,6 +292,8 @@ def break_it(fault: str) -> None:
     """The deliberate fault is in the program."""
     if fault == "nosync":
         LAYER.layer_deafen(1)
+        for name in [name for name in ACTS if name != "lesson"]:
+            del ACTS[name]
     elif fault == "swallow":
         append = Journal.append
 
