@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-MODES = ("start", "book", "interactive", "report")
+MODES = ("start", "book", "interactive", "report", "undo", "replay", "revive")
 
 _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_integer,
@@ -75,6 +75,14 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             None,
             'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
         ),
+    ],
+    "Undoing, replaying, keeping": [
+        (_INT, "lessons", None, "undo: so many of the last lessons (1)"),
+        (_INT, "event", None, "undo: this event; of an undo, to redo"),
+        (_BOOL, "yes", False, "undo: also what stands on that event"),
+        (_STRING, "into", None, "replay: empty folder that the whole life is lived again in"),
+        (_STRING, "export", None, "report: empty folder for everything as plain files"),
+        (_STRING, "exported", None, "revive: folder of such plain files, back into --workdir"),
     ],
 }
 _DIMENSIONS = tuple(name for _, name, _, _ in _TABLE["A new model"][3:])

@@ -5,6 +5,7 @@ import math
 from typing import NamedTuple
 
 from train.books import Book
+from train.effective import effective_events
 from train.life import Life
 from train.windows import count_windows
 
@@ -100,13 +101,13 @@ def _position(life: Life, group: list[Book], context: int) -> tuple[int, int, in
     hashes = [book.sha256 for book in group]
     length = count_windows(life.library.get(hashes), context)
     number = first = total = 0
-    for event in life.journal.events(kinds=("read",)):
+    for event in effective_events(life.journal, kinds=("read",)):
         if event.data["books"] == hashes:
             number, first = event.data["pass"], event.data["first"] + event.data["windows"]
             total += event.data["windows"]
     closed = any(
         event.data["books"] == hashes and event.data["pass"] == number
-        for event in life.journal.events(kinds=("book",))
+        for event in effective_events(life.journal, kinds=("book",))
     )
     if first >= length and closed:
         number, first = number + 1, 0
@@ -115,5 +116,5 @@ def _position(life: Life, group: list[Book], context: int) -> tuple[int, int, in
 
 def books_read(life: Life) -> list[str]:
     """The content hashes of all books read, in the order of their first window."""
-    events = life.journal.events(kinds=("read",))
+    events = effective_events(life.journal, kinds=("read",))
     return list(dict.fromkeys(sha256 for event in events for sha256 in event.data["books"]))
