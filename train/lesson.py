@@ -15,7 +15,7 @@ from train.windows import Batch
 
 LEARNING_RATE = 3e-4
 # Rows are padded to whole blocks, so that few lengths have to be compiled.
-ROW_BLOCK = 64
+ROW_BLOCK = 128
 
 Kind = Literal["pick", "teach"]
 
