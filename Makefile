@@ -1,7 +1,7 @@
 # Everything is set up by the targets themselves; nothing has to be installed by hand.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := model train serve bench tests
+SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
 .PHONY: run test defaults clean
