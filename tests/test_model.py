@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small_config, with_windows
+from conftest import random_params, small_config, with_windows
 
 from model.axes import count_parameters, param_axes, shape_of
 from model.cache import init_cache
@@ -18,7 +18,6 @@ from model.transformer import (
     extend,
     forward,
     head_table,
-    init_params,
 )
 
 UNTIED = partial(small_config, tied_embedding=False)
@@ -47,7 +46,7 @@ def test_sizes_are_within_a_tenth_of_their_names(name, millions):
 
 def test_a_later_token_changes_no_earlier_logit():
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (1, config.context), 0, config.vocab_size)
     before = logits(params, tokens_BT, config)
     for changed in range(1, config.context):
@@ -59,7 +58,7 @@ def test_a_later_token_changes_no_earlier_logit():
 
 def test_nothing_is_seen_across_segments():
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (1, config.context), 0, config.vocab_size)
     segments_BT = jnp.arange(config.context)[None] // 6
     before = logits(params, tokens_BT, config, segments_BT)
@@ -71,7 +70,7 @@ def test_nothing_is_seen_across_segments():
 
 def test_a_window_hides_what_lies_further_back():
     config = with_windows(small_config(n_layers=1), (3, 3))
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (1, config.context), 0, config.vocab_size)
     before = logits(params, tokens_BT, config)
     after = logits(params, tokens_BT.at[0, 0].add(1), config)
@@ -82,7 +81,7 @@ def test_a_window_hides_what_lies_further_back():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_jit_equals_eager(dtype):
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (2, config.context), 0, config.vocab_size)
     segments_BT = jnp.zeros_like(tokens_BT)
     run = partial(forward, config=config, dtype=jnp.dtype(dtype))
@@ -96,7 +95,7 @@ def test_jit_equals_eager(dtype):
 @pytest.mark.parametrize("windows", [(16, 16), (5, 16)])
 def test_cached_decoding_equals_the_whole_window(windows):
     config = with_windows(small_config(), windows, windows)
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (2, config.context), 0, config.vocab_size)
     whole = logits(params, tokens_BT, config)
     cache = init_cache(config, 2, config.context, jnp.float32)
@@ -108,12 +107,12 @@ def test_cached_decoding_equals_the_whole_window(windows):
         parts.append(
             apply_head(params["norm_out"], head_table(params, config), x_BTD, config, jnp.float32)
         )
-    np.testing.assert_allclose(jnp.concatenate(parts, axis=1), whole, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(jnp.concatenate(parts, axis=1), whole, rtol=0, atol=1e-4)
 
 
 def test_a_position_is_relative():
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (1, 6), 0, config.vocab_size)
     alone = logits(params, tokens_BT, config)
     shifted_BT = jnp.concatenate([jnp.zeros((1, 5), jnp.int32), tokens_BT], axis=1)
@@ -142,7 +141,7 @@ def test_sizes_that_cannot_be_are_refused(change, words):
 
 def test_a_tree_of_another_config_is_refused():
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jnp.zeros((1, 4), jnp.int32)
     with pytest.raises(ValueError, match="does not fit the config"):
         logits(params, tokens_BT, small_config(n_layers=3))

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from conftest import random_batch, small_config
+from conftest import random_batch, random_params, small_config
 
 from model.transformer import forward
 from train.flat_tree import tree_digest
 from train.loss import mean_loss
 from train.optimizer import OptimizerConfig
-from train.state import init_state
+from train.state import TrainState, init_opt_state, init_state
 from train.step import StepConfig, batch_losses, train_step
 from train.windows import Batch
 
@@ -36,7 +36,8 @@ def test_a_layer_at_a_time_equals_the_whole_tree_in_float64(tied):
         # Clipping is by layer, which the whole tree cannot copy, so it is out of reach here.
         optimizer = OptimizerConfig(clip_norm=1e9)
         step = StepConfig(config, optimizer, jnp.dtype("float64"))
-        state = wide(init_state(config, optimizer, jax.random.key(3)))
+        params = random_params(config)
+        state = wide(TrainState(params, init_opt_state(params, optimizer)))
         params = jax.tree.map(jnp.copy, state.params)
         adamw = optax.adamw(
             RATE,
@@ -92,7 +93,7 @@ def test_the_loss_of_a_position_is_about_the_next_token():
     step = StepConfig(config, optimizer, jnp.dtype("float32"))
     state = init_state(config, optimizer, jax.random.key(0))
     rng = np.random.default_rng(1)
-    for _ in range(150):
+    for _ in range(300):
         ids = [rng.integers(0, 16, 4)]
         for _ in range(config.context):
             ids.append(successor_V[ids[-1]])

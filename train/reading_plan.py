@@ -20,9 +20,9 @@ class ReadingConfig:
 
     epochs: int | None = 1
     steps: int | None = None
-    batch_size: int = 1
-    learning_rate: float = 1e-3
-    warmup_steps: int = 100
+    batch_size: int = 8
+    learning_rate: float = 2e-3
+    warmup_steps: int = 50
     mix: bool = False
     held_out_windows: int = 16
 
