@@ -30,7 +30,20 @@ from train.state import TrainState, init_opt_state, init_state
 from train.step import StepConfig, batch_losses, train_step
 from train.windows import encode_book, join_books, window_stream
 
-CONTEXT, RATE, WARMUP = 128, 1e-3, 100
+RATE, WARMUP = 1e-3, 100
+# What is grown; every size but the vocabulary and the head size doubles.
+BASES = {
+    "2m": {"context": 128, "vocab_size": 4096},
+    "quarter": {
+        "context": 64,
+        "vocab_size": 2048,
+        "d_model": 64,
+        "n_layers": 2,
+        "n_kv_heads": 2,
+        "head_dim": 32,
+        "d_ff": 192,
+    },
+}
 MARKS = (0, 2, 5, 10, 20, 30, 40, 50, 75)
 
 
@@ -39,17 +52,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--shelf", type=Path, action="append", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--base", choices=BASES, default="2m")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--base_steps", type=int, default=2000)
     parser.add_argument("--last", type=int, default=75)
     parser.add_argument("--arms", default=";".join(ARMS))
     arguments = parser.parse_args()
     books = [load_book(path) for path in find_books(arguments.shelf)]
-    small = new_config("2m", context=CONTEXT, vocab_size=4096)
+    small = new_config("2m", **BASES[arguments.base])
     texts = [document.text for book in books for document in book.documents if document.text]
     tokenizer = Tokenizer.from_bytes(train_tokenizer(texts, small.vocab_size))
     shelf = join_books([encode_book(book, tokenizer) for book in books])
-    held_out = sample_held_out(shelf, CONTEXT, 16)
+    held_out = sample_held_out(shelf, small.context, 16)
     for seed in range(arguments.seeds):
         base, stream = train_base(small, shelf, seed, arguments.base_steps)
         for name in arguments.arms.split(";"):
@@ -65,20 +79,24 @@ def train_base(small, shelf, seed, steps):
     """The small model after `steps` windows of the shelf, and the windows it has not read."""
     step = StepConfig(small, OptimizerConfig(), jnp.dtype("bfloat16"))
     state = init_state(small, step.optimizer, jax.random.key(seed))
-    windows = window_stream(shelf, seed=seed, pass_=0, context=CONTEXT)
+    windows = window_stream(shelf, seed=seed, pass_=0, context=small.context)
     for number in range(steps):
         rate = RATE * min(1.0, (number + 1) / WARMUP)
         state, _ = train_step(state, windows.batch(number, 1), rate, step)
     return state, (windows, steps)
 
 
+def doubled(small):
+    """Twice the size on all four axes."""
+    names = ("d_model", "d_ff", "n_kv_heads", "n_layers", "context")
+    return grown_config(small, **{name: 2 * getattr(small, name) for name in names})
+
+
 def exact(filled=False, **options):
     """An arm that grows exactly; the options say how newborn entries are treated."""
 
     def grown(small, base, seed, first):
-        big = grown_config(
-            small, d_model=256, d_ff=768, n_kv_heads=4, n_layers=8, context=2 * CONTEXT
-        )
+        big = doubled(small)
         optimizer = make_optimizer(OptimizerConfig())
         moments = grow_moments(base.opt_state, optimizer, small, big)
         if filled:
@@ -91,7 +109,7 @@ def exact(filled=False, **options):
 
 
 def fill_second_moments(moments, old):
-    """Newborn second moments at the mean of their leaf's old ones; copied layers as their source."""
+    """Newborn second moments at the mean of their leaf's old ones, a copied layer's at its source's."""
 
     def fill(new, before):
         nu = jax.tree.map(
@@ -115,8 +133,8 @@ def fill_second_moments(moments, old):
 def seed_recipe(small, base, seed, first):
     """The recipe this project is measured against: corner copy, noise, plain norm, state reset."""
     del first
-    big = grown_config(small, d_model=256, d_ff=768, n_kv_heads=4, n_layers=8, context=2 * CONTEXT)
-    big = dataclasses.replace(big, norm_dim=256)
+    big = doubled(small)
+    big = dataclasses.replace(big, norm_dim=big.d_model)
     state = init_state(big, OptimizerConfig(), jax.random.key(1000 + seed))
     leaves, structure = jax.tree.flatten(state.params)
     keys = [jax.random.fold_in(jax.random.key(2000 + seed), i) for i in range(len(leaves))]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from model.axes import count_parameters
 from model.config import new_config
 from serve.flags import Options, stderr
+from serve.growing import grow_session
 from serve.output import JsonOutput, Output, TextOutput
 from serve.records import report_record, size_name
 from serve.sample import SamplingConfig
@@ -40,6 +41,7 @@ def run_mode(options: Options) -> int:
         "book": _book,
         "interactive": _interactive,
         "report": _report,
+        "grow": _grow,
     }
     try:
         return modes[options.mode](options, output)
@@ -95,6 +97,13 @@ def _report(options: Options, output: Output) -> int:
     return 0
 
 
+def _grow(options: Options, output: Output) -> int:
+    """Makes the model larger on the axes that the flags name; it says the same as before."""
+    with _open_any(options, output, read_only=options.dry_run) as session:
+        grow_session(session, options, output)
+    return 0
+
+
 def _read(session: Session, books: list[Book], reading: ReadingConfig, output: Output) -> int:
     with _interruptible() as was_interrupted:
         anything = False
@@ -125,19 +134,24 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _open(options: Options, output: Output, *, read_only: bool = False) -> Session:
-    sampling = SamplingConfig(
-        replies=options.replies,
-        max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature,
-        top_p=options.top_p,
-    )
-    session = Session.open(options.folder, sampling=sampling, read_only=read_only, say=output.say)
+    session = _open_any(options, output, read_only=read_only)
     try:
         _require_same_model(session, options)
     except BaseException:
         session.close()
         raise
     return session
+
+
+def _open_any(options: Options, output: Output, *, read_only: bool) -> Session:
+    """The session on the folder, whatever sizes the flags name."""
+    sampling = SamplingConfig(
+        replies=options.replies,
+        max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+    )
+    return Session.open(options.folder, sampling=sampling, read_only=read_only, say=output.say)
 
 
 def _open_or_create(options: Options, output: Output, books: list[Book]) -> Session:

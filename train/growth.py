@@ -1,6 +1,7 @@
 """A growth as an event of a life: planned, made, proven, then written to the journal."""
 
 import dataclasses
+import math
 import shutil
 import time
 from typing import Any
@@ -53,6 +54,8 @@ def grow_life(
       ValueError: not enough memory or disk, a proof that fails, or a journal that cannot be
         written.
     """
+    if not (math.isfinite(noise) and noise >= 0):
+        raise ValueError(f"noise must be a number of at least 0, got {noise:g}; correct it.")
     require_room(life, plan)
     started = time.monotonic()
     restart_peak()
@@ -115,6 +118,16 @@ def require_room(life: Life, plan: Plan) -> None:
             f"growing needs {gigabytes(plan.extra_bytes)} more memory, got "
             f"{gigabytes(available)}; close other programs or grow less."
         )
+
+
+def seconds_per_step(life: Life) -> float | None:
+    """How long a reading step of the present model took when it last read; None before."""
+    found = None
+    for event in life.journal.events(kinds=("read", "grow")):
+        found = None if event.kind == "grow" else event.data
+    if found is None:
+        return None
+    return found["seconds"] / -(-found["windows"] // found["batch_size"])
 
 
 def gigabytes(count: int) -> str:

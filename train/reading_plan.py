@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+from model.config import ModelConfig
 from train.books import Book
 from train.life import Life
 from train.windows import count_windows
@@ -76,16 +77,17 @@ def _position(life: Life, group: list[Book], context: int) -> tuple[int, int, in
     hashes = [book.sha256 for book in group]
     length = count_windows(life.library.get(hashes), context)
     number = first = total = 0
-    for event in life.journal.events(kinds=("read",)):
-        if event.data["books"] == hashes:
+    windows_of = life.birth_config.model.context
+    for event in life.journal.events(kinds=("read", "book", "grow")):
+        if event.kind == "grow":
+            # Other windows: a pass that a longer context interrupts begins anew.
+            longer = ModelConfig.from_json(event.data["model"]).context
+            first, windows_of = first if longer == windows_of else 0, longer
+        elif event.data["books"] == hashes and event.kind == "read":
             number, first = event.data["pass"], event.data["first"] + event.data["windows"]
             total += event.data["windows"]
-    closed = any(
-        event.data["books"] == hashes and event.data["pass"] == number
-        for event in life.journal.events(kinds=("book",))
-    )
-    if first >= length and closed:
-        number, first = number + 1, 0
+        elif event.data["books"] == hashes:
+            number, first = event.data["pass"] + 1, 0
     return number, first, total, length
 
 

@@ -11,8 +11,10 @@ from train.checkpoint import (
     save_checkpoint,
 )
 from train.flat_tree import tree_digest
+from train.growth import apply_grow
 from train.lesson import apply_lesson
 from train.life import INIT_STREAM, Life, LifeState
+from train.newborn import Growth
 from train.reading import apply_read
 from train.records import Event
 from train.state import abstract_state, init_state
@@ -63,7 +65,7 @@ def apply_event(life: Life, state: LifeState, event: Event) -> LifeState:
     return state._replace(event=event.id)
 
 
-_APPLY = {"read": apply_read, "lesson": apply_lesson}
+_APPLY = {"read": apply_read, "lesson": apply_lesson, "grow": apply_grow}
 
 
 def save(life: Life, state: LifeState) -> str:
@@ -72,6 +74,7 @@ def save(life: Life, state: LifeState) -> str:
         return tree_digest(state.train)
     metadata = {
         "model": state.config.model.to_json(),
+        "growths": [[growth.before.to_json(), growth.born] for growth in state.config.growths],
         "steps": state.steps,
         "lessons": state.lessons,
     }
@@ -88,7 +91,13 @@ def save(life: Life, state: LifeState) -> str:
 def _newest_checkpoint(life: Life, say: Say) -> LifeState | None:
     for row in life.journal.checkpoints():
         metadata = row.manifest["metadata"]
-        config = life.birth_config._replace(model=ModelConfig.from_json(metadata["model"]))
+        config = life.birth_config._replace(
+            model=ModelConfig.from_json(metadata["model"]),
+            growths=tuple(
+                Growth(ModelConfig.from_json(before), born)
+                for before, born in metadata.get("growths", ())
+            ),
+        )
         abstract = abstract_state(config.model, config.optimizer)
         try:
             train = load_checkpoint(life.checkpoints, row.event, abstract, digest=row.digest)
