@@ -109,7 +109,7 @@ def exact(filled=False, **options):
 
 
 def fill_second_moments(moments, old):
-    """Newborn second moments at the mean of their leaf's old ones, a copied layer's at its source's."""
+    """Newborn second moments at the mean of the old ones of their leaf (of a copy, its source's)."""
 
     def fill(new, before):
         nu = jax.tree.map(

@@ -138,18 +138,16 @@ def require_old_entries(digests: dict[str, str], params: Params, old: ModelConfi
     Raises:
       ValueError: names the first such leaf.
     """
+    leaves = {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree.leaves_with_path(params)}
     for path, axes in jax.tree.leaves_with_path(param_axes(old)):
-        leaf = params
-        for key in path:
-            leaf = leaf[key.key if isinstance(key, jax.tree_util.DictKey) else key.idx]
         name = jax.tree_util.keystr(path)
-        if _digest(old_block(leaf, axes, old)) != digests[name]:
+        if _digest(old_block(np.asarray(leaves[name]), axes, old)) != digests[name]:
             raise ValueError(
                 f"growth changed old entries of {name}; nothing was kept, please report this."
             )
 
 
-def _digest(leaf: jax.Array) -> str:
+def _digest(leaf: jax.Array | np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(leaf).reshape(-1).view(np.uint8)).hexdigest()
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from grow.leaves import Fill, fill_entries, leaf_kind
 from grow.target import DEPTH, require_growth
@@ -50,8 +51,8 @@ def _copy(block: Any, key: jax.Array, noise: float) -> Any:
     def copy(path, leaf):
         kind = leaf_kind(path)
         if kind not in WRITERS:
-            return jnp.copy(leaf)
+            return jnp.array(np.asarray(leaf))
         leaf_key = jax.random.fold_in(key, WRITERS.index(kind))
-        return fill_entries(Fill.ZERO, leaf, leaf.shape, leaf_key, noise)
+        return jnp.array(fill_entries(Fill.ZERO, np.asarray(leaf), leaf.shape, leaf_key, noise))
 
     return jax.tree.map_with_path(copy, block)

@@ -1,14 +1,16 @@
 """One leaf made larger along its named axes: the old block untouched, newborn entries by rule."""
 
 import enum
+import math
 import zlib
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from model.axes import FIELD_OF_LETTER, param_axes
+from model.axes import FIELD_OF_LETTER, param_axes, shape_of
 from model.config import ModelConfig
 
 
@@ -68,16 +70,20 @@ def extend_tree(
                 "model/axes.py and its rule in grow/."
             )
         leaf_key = jax.random.fold_in(key, zlib.crc32(jax.tree_util.keystr(path).encode()))
-        result = _extend(kind, leaf, known[kind], rules, old, new, leaf_key, noise)
-        if release and result is not leaf:
-            result.block_until_ready()
+        if leaf.shape == shape_of(known[kind], new):
+            return leaf
+        grown = jnp.array(_extend(kind, leaf, known[kind], rules, old, new, leaf_key, noise))
+        if release:
+            grown.block_until_ready()
             leaf.delete()
-        return result
+        return grown
 
     return jax.tree.map_with_path(change, params)
 
 
-def _extend(kind, leaf, axes, rules: Rules, old, new, key, noise):
+def _extend(kind, leaf, axes, rules: Rules, old, new, key, noise) -> np.ndarray:
+    # In NumPy: every shape is met once, and compiling for each would take longer than the work.
+    values = np.asarray(leaf)
     for axis, letter in enumerate(axes):
         field = FIELD_OF_LETTER[letter]
         extra = getattr(new, field) - getattr(old, field)
@@ -89,20 +95,23 @@ def _extend(kind, leaf, axes, rules: Rules, old, new, key, noise):
                 f"growth has no rule for the axis {letter} ({field}) of the leaf {kind}; add it in "
                 "grow/."
             )
-        shape = (*leaf.shape[:axis], extra, *leaf.shape[axis + 1 :])
-        born = fill_entries(fill, leaf, shape, jax.random.fold_in(key, axis), noise)
-        leaf = jnp.concatenate([leaf, born], axis=axis)
-    return leaf
+        shape = (*values.shape[:axis], extra, *values.shape[axis + 1 :])
+        born = fill_entries(fill, values, shape, jax.random.fold_in(key, axis), noise)
+        values = np.concatenate([values, born], axis=axis)
+    return values
 
 
 def fill_entries(
-    fill: Fill, leaf: jax.Array, shape: tuple[int, ...], key: jax.Array, noise: float
-) -> jax.Array:
+    fill: Fill, values: np.ndarray, shape: tuple[int, ...], key: jax.Array, noise: float
+) -> np.ndarray:
     """Newborn entries of a shape, at the scale of the leaf they join."""
     if fill is Fill.MEAN:
-        return jnp.full(shape, jnp.mean(leaf), leaf.dtype)
+        return np.full(shape, np.mean(values), values.dtype)
     scale = 1.0 if fill is Fill.RANDOM else noise
     if not scale:
-        return jnp.zeros(shape, leaf.dtype)
-    spread = (jnp.std(leaf) * scale).astype(leaf.dtype)
-    return jax.random.normal(key, shape, leaf.dtype) * spread
+        return np.zeros(shape, values.dtype)
+    count = math.prod(shape)
+    # Drawn in powers of two, so that few sizes are compiled.
+    enough = 1 << (count - 1).bit_length()
+    draws = np.asarray(jax.random.normal(key, (enough,), values.dtype))
+    return draws[:count].reshape(shape) * (np.std(values) * scale).astype(values.dtype)

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from grow.depth import newborn_sources
@@ -43,7 +44,7 @@ def grow_moments(
         ]
         if not any(after for _, after in more):
             return leaf
-        grown = jnp.pad(leaf, more)
+        grown = jnp.array(np.pad(np.asarray(leaf), more))
         if release:
             grown.block_until_ready()
             leaf.delete()
@@ -51,7 +52,7 @@ def grow_moments(
 
     def apply(change, state, part_axes):
         return optax.tree.map_params(
-            optimizer, change, state, part_axes, transform_non_params=_require_scalar
+            optimizer.init, change, state, part_axes, transform_non_params=_require_scalar
         )
 
     grown = {
@@ -60,14 +61,14 @@ def grow_moments(
         else apply(pad, part, axes[name])
         for name, part in opt_state.items()
     }
-    # A count is copied, because a training step donates its arrays.
-    grown["blocks"] += [
-        jax.tree.map(
-            jnp.copy,
-            apply(lambda leaf, _: jnp.zeros_like(leaf), grown["blocks"][source], axes["blocks"][0]),
-        )
-        for source in newborn_sources(old, new)
-    ]
+
+    def blank(leaf, _):
+        return np.zeros(leaf.shape, leaf.dtype)
+
+    for source in newborn_sources(old, new):
+        block = apply(blank, grown["blocks"][source], axes["blocks"][0])
+        # The count is copied too: a training step donates its arrays.
+        grown["blocks"].append(jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), block))
     return grown
 
 
@@ -83,7 +84,7 @@ def shrink_moments(
 
     def cut(state, part_axes):
         return optax.tree.map_params(
-            optimizer, lambda leaf, letters: old_block(leaf, letters, old), state, part_axes
+            optimizer.init, lambda leaf, letters: old_block(leaf, letters, old), state, part_axes
         )
 
     return {

@@ -72,6 +72,6 @@ def shrink(params: Any, new: ModelConfig, old: ModelConfig) -> Any:
     return jax.tree.map(lambda leaf, axes: old_block(leaf, axes, old), kept, param_axes(old))
 
 
-def old_block(leaf: jax.Array, axes: str, old: ModelConfig) -> jax.Array:
+def old_block(leaf: Any, axes: str, old: ModelConfig) -> Any:
     """The entries of a grown leaf that were there before, in the first corner of every axis."""
     return leaf[tuple(slice(size) for size in shape_of(axes, old))]

@@ -1,6 +1,7 @@
 """The config that a growth leads to, and what may change on the way."""
 
 import dataclasses
+from typing import Any
 
 from model.config import ModelConfig
 
@@ -37,7 +38,8 @@ def grown_config(old: ModelConfig, **sizes: int) -> ModelConfig:
     new_heads = (context,) * (n_kv_heads - old.n_kv_heads)
     windows = tuple(row + new_heads for row in old.windows)
     windows += ((context,) * n_kv_heads,) * (n_layers - old.n_layers)
-    return dataclasses.replace(old, **{**sizes, "windows": windows})
+    fields: dict[str, Any] = {**sizes, "windows": windows}
+    return dataclasses.replace(old, **fields)
 
 
 def require_growth(old: ModelConfig, new: ModelConfig, changing: tuple[str, ...]) -> None:

@@ -50,7 +50,7 @@ def same(left, right):
     return tree_digest(left) == tree_digest(right)
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(6))
 def test_any_growth_says_the_same_to_the_bit(seed):
     """Primes included, ratios 1 to 4, one axis (even seeds) or all, twice in a row."""
     rng = np.random.default_rng(seed)

@@ -92,7 +92,7 @@ def test_life_goes_on_after_a_growth_and_is_replayed_to_the_bit(grown, tmp_path)
     assert tree_digest(replayed.train) == after
 
 
-def test_the_plan_is_shown_and_nothing_is_made(command, born, tmp_path):
+def test_the_plan_is_shown_and_nothing_is_made(command, tmp_path):
     life = tmp_path / "folder" / "life"
     before = digest(life)
     code, out, _ = command(*GROWTH, "--dry_run", "--json")

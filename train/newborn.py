@@ -1,11 +1,11 @@
 """Newborn entries under Adam: they start gently, and are clipped apart from the old ones."""
 
 import dataclasses
-
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from grow.leaves import axes_by_kind, leaf_kind
@@ -13,7 +13,9 @@ from model.axes import FIELD_OF_LETTER
 from model.config import ModelConfig
 from train.optimizer import OptimizerConfig, make_optimizer
 
-
+# Steps over which a newborn entry's rate rises to that of the old ones.
+RAMP_STEPS = 50
+# A bound that no gradient reaches: the parts are clipped before they are put together.
 UNCLIPPED = 1e30
 
 
@@ -22,9 +24,6 @@ class Growth(NamedTuple):
 
     before: ModelConfig
     born: int
-    ramp: int = 50
-    age_aware: bool = False
-    width_rate: float = 1.0
 
 
 def update_grown(
@@ -32,59 +31,75 @@ def update_grown(
     opt_state: Any,
     gradients: Any,
     learning_rate: jax.Array,
-    layer: jax.Array,
+    layer: jax.Array | np.integer,
+    model: ModelConfig,
     growths: tuple[Growth, ...],
     config: OptimizerConfig,
 ) -> tuple[Any, Any]:
-    count = opt_state[1].count
-    masks, factors = {}, {}
-    newborn = jax.tree.map(lambda p: jnp.zeros(p.shape, bool), params)
-    factor = jax.tree.map(lambda p: jnp.ones((), p.dtype), params)
-    for growth in growths:
-        age = count - growth.born + 1
-        mask = newborn_entries(params, layer, growth.before)
-        speed = jnp.minimum(1.0, age / growth.ramp) if growth.ramp else 1.0
-        newborn = jax.tree.map(lambda a, b: a | b, newborn, mask)
-        factor = jax.tree.map(lambda f, m: jnp.where(m, f * speed, f), factor, mask)
-        if growth.width_rate != 1.0:
-            factor = jax.tree.map(
-                lambda f, p: f * growth.width_rate if p.ndim > 1 else f, factor, params
-            )
-    gradients = clip_apart(gradients, newborn, config.clip_norm)
-    free = make_optimizer(dataclasses.replace(config, clip_norm=UNCLIPPED))
-    updates, opt_state = free.update(gradients, opt_state, params)
-    if growths[-1].age_aware:
-        adam = opt_state[1]
-        a = (count - growths[-1].born + 1).astype(jnp.float32)
+    """One layer's parameters and optimizer state after one AdamW step of a model that grew.
 
-        def corrected(u, m, v, p, n):
-            c = (m / (1 - config.b1**a)) / (jnp.sqrt(v / (1 - config.b2**a)) + config.eps)
-            c = c + config.weight_decay * p if p.ndim > 1 else c
-            return jnp.where(n, c, u)
+    While a newborn entry's rate rises it is clipped with the other newborn ones, so that their
+    larger gradients cannot shorten the old entries' step.
 
-        updates = jax.tree.map(corrected, updates, adam.mu, adam.nu, params, newborn)
-    params = jax.tree.map(lambda p, u, f: p - learning_rate * f * u, params, updates, factor)
+    Args:
+      params, opt_state, gradients: of one part, as in `apply_gradients`.
+      layer: its index, int32; -1 for a part that is no layer.
+      model: the present sizes.
+      growths: all growths of this life.
+    """
+    speeds = entry_speeds(params, layer, opt_state[1].count, growths)
+    gradients = clip_apart(gradients, speeds, config.clip_norm)
+    unclipped = make_optimizer(dataclasses.replace(config, clip_norm=UNCLIPPED))
+    updates, opt_state = unclipped.update(gradients, opt_state, params)
+    # Source: the width rule of muP, arXiv 2203.03466: a matrix learns slower as its input widens.
+    width = model.norm_dim / model.d_model
+    params = jax.tree.map(
+        lambda p, u, speed: p - learning_rate * (width if p.ndim > 1 else 1.0) * speed * u,
+        params,
+        updates,
+        speeds,
+    )
     return params, opt_state
 
 
-def newborn_entries(params: Any, layer: jax.Array, before: ModelConfig) -> Any:
-    axes = {kind.split("/")[-1]: letters for kind, letters in axes_by_kind(before).items()}
+def entry_speeds(
+    params: Any, layer: jax.Array | np.integer, count: jax.Array, growths: tuple[Growth, ...]
+) -> Any:
+    """What each entry's rate is multiplied with: 1 for old ones, at first little for newborn ones.
 
-    def mask(path, leaf):
-        found = jnp.broadcast_to(layer >= before.n_layers, leaf.shape)
-        for axis, letter in enumerate(axes[leaf_kind(path).split("/")[-1]]):
-            index = jax.lax.broadcasted_iota(jnp.int32, leaf.shape, axis)
-            found |= index >= getattr(before, FIELD_OF_LETTER[letter])
-        return found
+    Args:
+      count: training steps so far, int32.
+    """
+    axes = {}
+    for kind, letters in axes_by_kind(growths[0].before).items():
+        axes[kind.split("/")[-1]] = letters
 
-    return jax.tree.map_with_path(mask, params)
+    def speed(path, leaf):
+        letters = axes[leaf_kind(path).split("/")[-1]]
+        speeds = jnp.ones(leaf.shape, leaf.dtype)
+        for growth in growths:
+            ramp = jnp.minimum(1.0, (count - growth.born + 1) / RAMP_STEPS)
+            born = _newborn(leaf.shape, letters, layer, growth.before)
+            speeds = jnp.where(born, jnp.minimum(speeds, ramp), speeds)
+        return speeds
+
+    return jax.tree.map_with_path(speed, params)
 
 
-def clip_apart(gradients: Any, newborn: Any, clip_norm: float) -> Any:
-    def scale(part):
-        norm = optax.tree.norm(part)
-        return jnp.where(norm < clip_norm, 1.0, clip_norm / norm)
+def clip_apart(gradients: Any, speeds: Any, clip_norm: float) -> Any:
+    """The gradients with old and newborn entries each clipped by their own norm."""
+    old = jax.tree.map(lambda g, speed: jnp.where(speed < 1, 0, g), gradients, speeds)
+    new = jax.tree.map(lambda g, speed: jnp.where(speed < 1, g, 0), gradients, speeds)
+    scales = [clip_norm / jnp.maximum(optax.tree.norm(part), clip_norm) for part in (old, new)]
+    return jax.tree.map(lambda a, b: a * scales[0] + b * scales[1], old, new)
 
-    old = scale(jax.tree.map(lambda g, n: jnp.where(n, 0, g), gradients, newborn))
-    new = scale(jax.tree.map(lambda g, n: jnp.where(n, g, 0), gradients, newborn))
-    return jax.tree.map(lambda g, n: g * jnp.where(n, new, old), gradients, newborn)
+
+def _newborn(
+    shape: tuple[int, ...], letters: str, layer: jax.Array | np.integer, before: ModelConfig
+) -> jax.Array:
+    """True where an entry was not there before: a new layer, or beyond an axis's old size."""
+    found = jnp.broadcast_to(layer >= before.n_layers, shape)
+    for axis, letter in enumerate(letters):
+        index = jax.lax.broadcasted_iota(jnp.int32, shape, axis)
+        found |= index >= getattr(before, FIELD_OF_LETTER[letter])
+    return found

@@ -31,13 +31,19 @@ from train.windows import Batch
 
 
 class StepConfig(NamedTuple):
-    """What the compiled functions are made of; hashable, so equal configs compile once."""
+    """What the compiled functions are made of; hashable, so equal configs compile once.
+
+    `growths` are those of this life so far; newborn entries begin gently.
+    """
 
     model: ModelConfig
     optimizer: OptimizerConfig
     dtype: DTypeLike
     growths: tuple[Growth, ...] = ()
 
+
+# The layer index of the parts around the layers.
+NO_LAYER = np.int32(-1)
 
 _static = partial(jax.jit, static_argnames=("config",))
 
@@ -104,10 +110,17 @@ def _apply_embed(
     return _update(params, opt_state, {"table": table_VD}, learning_rate, config)
 
 
-def _update(params, opt_state, gradients, learning_rate, config: StepConfig, layer=-1):
+def _update(params, opt_state, gradients, learning_rate, config: StepConfig, layer=NO_LAYER):
     if config.growths:
         return update_grown(
-            params, opt_state, gradients, learning_rate, layer, config.growths, config.optimizer
+            params,
+            opt_state,
+            gradients,
+            learning_rate,
+            layer,
+            config.model,
+            config.growths,
+            config.optimizer,
         )
     optimizer = make_optimizer(config.optimizer)
     return apply_gradients(optimizer, params, opt_state, gradients, learning_rate)
