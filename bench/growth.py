@@ -9,6 +9,7 @@ model that was not grown, at equal steps. One JSON line per arm and seed.
 
 import argparse
 import dataclasses
+import functools
 import json
 import time
 from pathlib import Path
@@ -92,24 +93,18 @@ def doubled(small):
     return grown_config(small, **{name: 2 * getattr(small, name) for name in names})
 
 
-def exact(filled=False, **options):
-    """An arm that grows exactly; the options say how newborn entries are treated."""
-
-    def grown(small, base, seed, first):
-        big = doubled(small)
-        optimizer = make_optimizer(OptimizerConfig())
-        moments = grow_moments(base.opt_state, optimizer, small, big)
-        if filled:
-            moments = fill_second_moments(moments, base.opt_state)
-        params = grow(base.params, small, big, jax.random.key(1000 + seed))
-        growths = (Growth(small, first, **options),) if options else ()
-        return TrainState(params, moments), big, growths, 0
-
-    return grown
+def grown(small, base, seed, first, *, treated=True, filled=False):
+    """An exact growth; `treated` as the product treats newborn entries, or like any others."""
+    big = doubled(small)
+    moments = grow_moments(base.opt_state, make_optimizer(OptimizerConfig()), small, big)
+    if filled:
+        moments = fill_second_moments(moments, base.opt_state)
+    params = grow(base.params, small, big, jax.random.key(1000 + seed))
+    return TrainState(params, moments), big, (Growth(small, first),) if treated else (), 0
 
 
 def fill_second_moments(moments, old):
-    """Newborn second moments at the mean of the old ones of their leaf (of a copy, its source's)."""
+    """Newborn second moments at the mean of their leaf's old ones; a copy's at its source's."""
 
     def fill(new, before):
         nu = jax.tree.map(
@@ -164,14 +159,9 @@ def not_grown(small, base, seed, first):
 
 ARMS = {
     "not grown": not_grown,
-    "nothing": exact(),
-    "ramp 50": exact(ramp=50),
-    "age-aware, ramp 50": exact(ramp=50, age_aware=True),
-    "filled, ramp 50": exact(ramp=50, filled=True),
-    "ramp 100": exact(ramp=100),
-    "ramp 50, width rate": exact(ramp=50, width_rate=0.5),
-    "ramp 100, width rate": exact(ramp=100, width_rate=0.5),
-    "ramp 250": exact(ramp=250),
+    "as in use": grown,
+    "untreated": functools.partial(grown, treated=False),
+    "filled": functools.partial(grown, filled=True),
     "seed recipe": seed_recipe,
 }
 
