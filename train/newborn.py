@@ -14,7 +14,7 @@ from model.config import ModelConfig
 from train.optimizer import OptimizerConfig, make_optimizer
 
 # Steps over which a newborn entry's rate rises to that of the old ones.
-RAMP_STEPS = 50
+RAMP_STEPS = 100
 # A bound that no gradient reaches: the parts are clipped before they are put together.
 UNCLIPPED = 1e30
 
