@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test defaults growth-dip clean
+.PHONY: run test soak defaults growth-dip clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -14,6 +14,11 @@ test: .venv/test
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/pyrefly check
 	$(BIN)/pytest
+
+# Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call; an hour or two.
+soak: .venv/test
+	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 \
+	  $(BIN)/pytest -s tests/test_killed.py tests/test_damage.py tests/test_long_life.py
 
 # The comparison behind the reading defaults (docs/first-run.md); hours.
 BOOKS ?= books

@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-MODES = ("start", "book", "interactive", "report", "grow")
+MODES = ("start", "book", "interactive", "report", "grow", "undo", "replay", "revive")
 
 _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_integer,
@@ -48,9 +48,19 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_MULTI, "book", [], "file or folder to read, repeatable"),
         (_INT, "epochs", None, "times to read the named books, in this life (1)"),
         (_INT, "steps", None, "windows to read of the named books, in this life (no limit)"),
-        (_INT, "batch_size", None, "windows per gradient step (8)"),
-        (_FLOAT, "learning_rate", None, "of reading (2e-3), or of lessons when talking (3e-4)"),
-        (_INT, "warmup_steps", None, "reading steps over which the rate rises (50)"),
+        (
+            _INT,
+            "batch_size",
+            None,
+            "windows per gradient step (1 in the first 1,500 steps, then 8)",
+        ),
+        (
+            _FLOAT,
+            "learning_rate",
+            None,
+            "of reading (1e-3, then 2e-3), or of lessons when talking (3e-4)",
+        ),
+        (_INT, "warmup_steps", None, "reading steps over which the rate rises (100)"),
         (_BOOL, "mix", False, "read the named books as one, their documents shuffled"),
         (_INT, "held_out_windows", 16, "windows per book in held-out figures, at most"),
     ],
@@ -75,6 +85,14 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             None,
             'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
         ),
+    ],
+    "Undoing, replaying, keeping": [
+        (_INT, "lessons", None, "undo: so many of the last lessons (1)"),
+        (_INT, "event", None, "undo: this event; of an undo, to redo"),
+        (_BOOL, "yes", False, "undo: also what stands on that event"),
+        (_STRING, "into", None, "replay: empty folder that the whole life is lived again in"),
+        (_STRING, "export", None, "report: empty folder for everything as plain files"),
+        (_STRING, "exported", None, "revive: folder of such plain files, back into --workdir"),
     ],
 }
 _DIMENSIONS = tuple(name for _, name, _, _ in _TABLE["A new model"][3:])

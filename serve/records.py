@@ -6,6 +6,7 @@ from grow.plan import Plan
 from grow.target import GROWABLE
 from model.axes import count_parameters
 from serve.session import Session, Turn
+from train.durable import disk_use
 from train.evaluate import forgetting_report
 from train.flat_tree import tree_digest
 from train.growth import GrowthReport
@@ -53,6 +54,8 @@ def report_record(session: Session, held_out_windows: int | None) -> dict[str, A
         "lessons": state.lessons,
         "steps": state.steps,
         "sha256": tree_digest(state.train),
+        "disk": disk_use(session.life.workdir),
+        "checkpoints": [row.event for row in reversed(session.life.journal.checkpoints())],
         "books": [{"book": name, "held_out_bits_per_byte": value} for name, value in bits.items()],
     }
 

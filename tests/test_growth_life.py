@@ -16,7 +16,7 @@ from serve.flags import UsageError, parse
 from serve.modes import run_mode
 from train.flat_tree import tree_digest
 from train.reading_plan import next_pass
-from train.replay import apply_events, newborn
+from train.replay import apply_events, newborn, training_events
 
 GROWTH = ("--mode=grow", "--width=1.5", "--depth=1.5", "--heads=2", "--context=2")
 
@@ -58,6 +58,11 @@ def digest(workdir):
         return tree_digest(session.state.train), session.state.event
 
 
+def relived(life):
+    """The state that all events of a life lead to from its birth."""
+    return apply_events(life, newborn(life), training_events(life))
+
+
 def test_a_growth_is_proven_kept_and_comes_back_without_a_checkpoint(grown, tmp_path):
     shutil.copytree(grown, tmp_path / "copy")
     life = tmp_path / "copy" / "life"
@@ -67,7 +72,7 @@ def test_a_growth_is_proven_kept_and_comes_back_without_a_checkpoint(grown, tmp_
         assert event.data["greedy_identical"] and event.data["greedy_tokens_compared"] >= 2000
         model = session.state.config.model
         assert (model.d_model, model.n_layers, model.n_kv_heads, model.context) == (36, 3, 4, 128)
-        replayed = apply_events(session.life, newborn(session.life))
+        replayed = relived(session.life)
         assert tree_digest(replayed.train) == expected[0]
         assert replayed.config == session.state.config
     shutil.rmtree(life / "checkpoints")
@@ -88,7 +93,7 @@ def test_life_goes_on_after_a_growth_and_is_replayed_to_the_bit(grown, tmp_path)
         session.say("Hello").teach("I am yours.")
         assert next_pass(session.life, [[book]], READING, 128) is None
         after = tree_digest(session.state.train)
-        replayed = apply_events(session.life, newborn(session.life))
+        replayed = relived(session.life)
     assert tree_digest(replayed.train) == after
 
 

@@ -23,10 +23,13 @@ from model.transformer import (
 UNTIED = partial(small_config, tied_embedding=False)
 
 
-def logits(params, tokens_BT, config, segments_BT=None, dtype=jnp.float32):
+run = jax.jit(forward, static_argnames=("config", "dtype"))
+
+
+def logits(params, tokens_BT, config, segments_BT=None):
     if segments_BT is None:
         segments_BT = jnp.zeros_like(tokens_BT)
-    return forward(params, tokens_BT, segments_BT, config, dtype)
+    return run(params, tokens_BT, segments_BT, config=config, dtype=jnp.dtype("float32"))
 
 
 @pytest.mark.parametrize("config", [small_config(), UNTIED()], ids=["tied", "untied"])
@@ -84,9 +87,9 @@ def test_jit_equals_eager(dtype):
     params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (2, config.context), 0, config.vocab_size)
     segments_BT = jnp.zeros_like(tokens_BT)
-    run = partial(forward, config=config, dtype=jnp.dtype(dtype))
-    eager = run(params, tokens_BT, segments_BT)
-    jitted = jax.jit(run)(params, tokens_BT, segments_BT)
+    how = {"config": config, "dtype": jnp.dtype(dtype)}
+    eager = forward(params, tokens_BT, segments_BT, **how)
+    jitted = run(params, tokens_BT, segments_BT, **how)
     # A bfloat16 rounding that falls the other way moves a logit by about one part in 256.
     tolerance = 1e-5 if dtype == "float32" else 2e-2
     np.testing.assert_allclose(eager, jitted, rtol=0, atol=tolerance * np.abs(eager).max())
@@ -99,11 +102,11 @@ def test_cached_decoding_equals_the_whole_window(windows):
     tokens_BT = jax.random.randint(jax.random.key(2), (2, config.context), 0, config.vocab_size)
     whole = logits(params, tokens_BT, config)
     cache = init_cache(config, 2, config.context, jnp.float32)
+    more = jax.jit(extend, static_argnames=("config", "dtype"))
     parts = []
     for start, stop in [(0, 7), (7, 8), (8, 9), (9, 16)]:
-        x_BTD, cache = extend(
-            params, tokens_BT[:, start:stop], cache, jnp.int32(start), config, jnp.float32
-        )
+        how = {"config": config, "dtype": jnp.dtype("float32")}
+        x_BTD, cache = more(params, tokens_BT[:, start:stop], cache, jnp.int32(start), **how)
         parts.append(
             apply_head(params["norm_out"], head_table(params, config), x_BTD, config, jnp.float32)
         )

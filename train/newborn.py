@@ -26,6 +26,16 @@ class Growth(NamedTuple):
     born: int
 
 
+def write_growths(growths: tuple[Growth, ...]) -> list[list[Any]]:
+    """The growths as JSON values."""
+    return [[growth.before.to_json(), growth.born] for growth in growths]
+
+
+def read_growths(rows: list[list[Any]]) -> tuple[Growth, ...]:
+    """The growths that `write_growths` wrote."""
+    return tuple(Growth(ModelConfig.from_json(before), born) for before, born in rows)
+
+
 def update_grown(
     params: Any,
     opt_state: Any,
