@@ -1,10 +1,10 @@
 # Everything is set up by the targets themselves; nothing has to be installed by hand.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := model train serve bench tests
+SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test soak defaults clean
+.PHONY: run test soak defaults growth-dip clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -26,6 +26,10 @@ defaults: .venv/test
 	$(BIN)/python -m bench.defaults --shelf=$(BOOKS) --out=defaults.jsonl --minutes=10 \
 	  --arm=batch_size=1,step_ms=93,learning_rate=1e-3,b2=0.999 \
 	  --arm=batch_size=8,step_ms=612,learning_rate=2e-3,b2=0.99
+
+# What growing costs in the first steps (docs/growth.md); a quarter of an hour.
+growth-dip: .venv/test
+	$(BIN)/python -m bench.growth --base=quarter --base_steps=1500 --shelf=$(BOOKS) --out=growth.jsonl
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \

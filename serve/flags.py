@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-MODES = ("start", "book", "interactive", "report", "undo", "replay", "revive")
+MODES = ("start", "book", "interactive", "report", "grow", "undo", "replay", "revive")
 
 _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_integer,
@@ -36,7 +36,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_INT, "seed", None, "of every random draw in this life (0)"),
         (_STRING, "dtype", None, "inputs of matrix products: bfloat16 or float32 (bfloat16)"),
         (_INT, "vocab_size", None, "pieces of the tokenizer (8192)"),
-        (_INT, "context", None, "tokens the model sees at once (256)"),
+        (_FLOAT, "context", None, "tokens the model sees at once (256); a ratio when growing"),
         (_INT, "d_model", None, "width of the residual stream (by size)"),
         (_INT, "n_layers", None, "layers (by size)"),
         (_INT, "n_kv_heads", None, "key/value heads (by size)"),
@@ -64,6 +64,16 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_BOOL, "mix", False, "read the named books as one, their documents shuffled"),
         (_INT, "held_out_windows", 16, "windows per book in held-out figures, at most"),
     ],
+    "Growing (ratios, such as 2 or 1.5; or a target, such as --d_model=512)": [
+        (_FLOAT, "width", None, "times the width of stream and feed-forward part"),
+        (_FLOAT, "ffn", None, "times the width of the feed-forward part alone"),
+        (_FLOAT, "heads", None, "times the key/value heads"),
+        (_FLOAT, "groups", None, "times the query heads per key/value head"),
+        (_FLOAT, "depth", None, "times the layers"),
+        (_INT, "context_tokens", None, "the context to reach, instead of the ratio --context"),
+        (_FLOAT, "noise", 0.0, "of newborn entries that are 0 in an exact growth, by their scale"),
+        (_BOOL, "dry_run", False, "show what would be made, and make nothing"),
+    ],
     "Talking": [
         (_INT, "replies", 5, "candidates per turn"),
         (_INT, "max_new_tokens", 40, "tokens per reply, at most"),
@@ -86,6 +96,9 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
     ],
 }
 _DIMENSIONS = tuple(name for _, name, _, _ in _TABLE["A new model"][3:])
+
+_GROWING = ("width", "ffn", "heads", "groups", "depth", "context_tokens", "noise", "dry_run")
+_RATIOS = ("width", "ffn", "heads", "groups", "depth", "context")
 
 
 def _new_flags() -> flags.FlagValues:
@@ -118,8 +131,26 @@ class Options:
 
     @property
     def dimensions(self) -> dict[str, int]:
-        """The dimensions that were given by flag."""
-        return {name: self.values[name] for name in _DIMENSIONS if self.values[name] is not None}
+        """The dimensions of a new model that were given by flag."""
+        given = self.sizes
+        if self.context is not None:
+            if self.context != int(self.context):
+                raise ValueError(
+                    f"context is a whole number of tokens, got {self.context:g}; round it."
+                )
+            given["context"] = int(self.context)
+        return given
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The dimensions but the context, which is a ratio to some modes."""
+        names = [name for name in _DIMENSIONS if name != "context"]
+        return {name: self.values[name] for name in names if self.values[name] is not None}
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """What a growth multiplies, by flag."""
+        return {name: self.values[name] for name in _RATIOS if self.values[name] is not None}
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -139,6 +170,9 @@ def parse(argv: Sequence[str]) -> Options:
         )
     if values.mode not in MODES:
         raise UsageError(f"mode must be one of {', '.join(MODES)}, got {values.mode!r}.")
+    given = [name for name in _GROWING if values[name].present]
+    if given and values.mode != "grow":
+        raise UsageError(f"--{given[0]} belongs to --mode=grow, got --mode={values.mode}.")
     if values.dtype not in (None, "bfloat16", "float32"):
         raise UsageError(f"dtype must be bfloat16 or float32, got {values.dtype!r}.")
     return Options({name: values[name].value for name in values})

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from model.axes import count_parameters
 from model.config import new_config
 from serve.flags import Options, stderr
+from serve.growing import grow_session
 from serve.keeping import KEEPING
 from serve.output import JsonOutput, Output, TextOutput
 from serve.records import report_record, size_name
@@ -44,6 +45,7 @@ def run_mode(options: Options) -> int:
         "book": _book,
         "interactive": _interactive,
         "report": _report,
+        "grow": _grow,
         "undo": _undo,
         **KEEPING,
     }
@@ -103,6 +105,13 @@ def _report(options: Options, output: Output) -> int:
     return 0
 
 
+def _grow(options: Options, output: Output) -> int:
+    """Makes the model larger on the axes that the flags name; it says the same as before."""
+    with _open_any(options, output, read_only=options.dry_run) as session:
+        grow_session(session, options, output)
+    return 0
+
+
 def _undo(options: Options, output: Output) -> int:
     """Takes lessons or an event back, exactly."""
     with _open(options, output) as session:
@@ -141,19 +150,24 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
 
 
 def _open(options: Options, output: Output, *, read_only: bool = False) -> Session:
-    sampling = SamplingConfig(
-        replies=options.replies,
-        max_new_tokens=options.max_new_tokens,
-        temperature=options.temperature,
-        top_p=options.top_p,
-    )
-    session = Session.open(options.folder, sampling=sampling, read_only=read_only, say=output.say)
+    session = _open_any(options, output, read_only=read_only)
     try:
         _require_same_model(session, options)
     except BaseException:
         session.close()
         raise
     return session
+
+
+def _open_any(options: Options, output: Output, *, read_only: bool) -> Session:
+    """The session on the folder, whatever sizes the flags name."""
+    sampling = SamplingConfig(
+        replies=options.replies,
+        max_new_tokens=options.max_new_tokens,
+        temperature=options.temperature,
+        top_p=options.top_p,
+    )
+    return Session.open(options.folder, sampling=sampling, read_only=read_only, say=output.say)
 
 
 def _open_or_look(options: Options, output: Output) -> Session:

@@ -27,6 +27,7 @@ class Output(Protocol):
     def replies(self, turn: Turn) -> None: ...
     def lesson(self, lesson: Lesson, held_out: HeldOut) -> None: ...
     def report(self, record: dict[str, Any]) -> None: ...
+    def growth(self, record: dict[str, Any]) -> None: ...
     def undo(self, record: dict[str, Any]) -> None: ...
     def replaying(self, replayed: Replayed) -> None: ...
     def replayed(self, record: dict[str, Any]) -> None: ...
@@ -50,6 +51,9 @@ class JsonOutput:
         self._write(lesson_record(lesson))
 
     def report(self, record: dict[str, Any]) -> None:
+        self._write(record)
+
+    def growth(self, record: dict[str, Any]) -> None:
         self._write(record)
 
     def undo(self, record: dict[str, Any]) -> None:
@@ -130,6 +134,10 @@ class TextOutput:
             table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
         self.console.print(table)
 
+    def growth(self, record: dict[str, Any]) -> None:
+        for sentence in growth_lines(record):
+            self.say(sentence)
+
     def undo(self, record: dict[str, Any]) -> None:
         self.say(
             f"Undone as event {record['id']} in {record['seconds']:.1f} s: {record['lessons']} "
@@ -179,6 +187,29 @@ def lesson_line(lesson: Lesson, held_out: HeldOut) -> str:
         change = 100 * (after / before - 1)
         parts.append(f"held-out {before:.3f} → {after:.3f} b/B ({change:+.1f} %)")
     return " | ".join([*parts, f"{lesson.seconds:.2f} s"])
+
+
+def growth_lines(record: dict[str, Any]) -> list[str]:
+    """A growth, or the plan of one, in a few lines."""
+    lines = [f"parameters {record['parameters_before']:,} → {record['parameters_after']:,}"]
+    if record["event"] == "plan":
+        sizes = record["sizes"].items()
+        lines += [f"{name} {size['before']} → {size['after']}" for name, size in sizes]
+        lines.append(f"weights and moments {record['state_bytes'] / 1e6:,.1f} MB")
+        if record["seconds_per_step_before"] is not None:
+            before, after = (record[f"seconds_per_step_{when}"] for when in ("before", "after"))
+            lines.append(f"seconds per step {before:.3f} → about {after:.3f}")
+        return lines
+    same = "identical" if record["greedy_identical"] else "not identical"
+    lines.append(
+        f"greedy text {same} over {record['greedy_tokens_compared']} tokens (closest choice "
+        f"{record['smallest_top2_gap']:.2g}), logits within {record['max_logit_difference']:.2g}, "
+        f"{record['seconds']:.1f} s"
+    )
+    if "noise" in record:
+        before, after = (_number(record["held_out_bits_per_byte"][w]) for w in ("before", "after"))
+        lines.append(f"noise {record['noise']:g}: held-out {before} → {after} bits per byte")
+    return lines
 
 
 def printable(text: str) -> str:

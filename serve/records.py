@@ -2,11 +2,14 @@
 
 from typing import Any
 
+from grow.plan import Plan
+from grow.target import GROWABLE
 from model.axes import count_parameters
 from serve.session import Session, Turn
 from train.durable import disk_use
 from train.evaluate import forgetting_report
 from train.flat_tree import tree_digest
+from train.growth import GrowthReport
 from train.lesson import Lesson
 from train.reading import BookReport, Progress, Report
 from train.reading_plan import books_read
@@ -54,6 +57,45 @@ def report_record(session: Session, held_out_windows: int | None) -> dict[str, A
         "disk": disk_use(session.life.workdir),
         "checkpoints": [row.event for row in reversed(session.life.journal.checkpoints())],
         "books": [{"book": name, "held_out_bits_per_byte": value} for name, value in bits.items()],
+    }
+
+
+def growth_record(
+    report: GrowthReport, before: float | None, after: float | None
+) -> dict[str, Any]:
+    """The object of a growth; with noise, also what it cost on held-out text of the books read."""
+    proof = report.proof
+    record = {
+        "event": "grow",
+        "parameters_before": report.parameters_before,
+        "parameters_after": report.parameters_after,
+        "max_logit_difference": proof.max_logit_difference,
+        "greedy_tokens_compared": proof.greedy_tokens_compared,
+        "greedy_identical": proof.greedy_identical,
+        "smallest_top2_gap": proof.smallest_top2_gap,
+        "seconds": report.seconds,
+        "peak_bytes": report.peak_bytes,
+    }
+    if report.noise:
+        held_out = {"before": before, "after": after}
+        record |= {"noise": report.noise, "held_out_bits_per_byte": held_out}
+    return record
+
+
+def plan_record(plan: Plan, seconds: float | None) -> dict[str, Any]:
+    """The object of a growth that was only planned; seconds are of a reading step, if known."""
+    return {
+        "event": "plan",
+        "parameters_before": plan.parameters_before,
+        "parameters_after": plan.parameters_after,
+        "sizes": {
+            name: {"before": getattr(plan.old, name), "after": getattr(plan.new, name)}
+            for name in GROWABLE
+        },
+        "state_bytes": plan.state_bytes,
+        "memory_bytes": plan.extra_bytes,
+        "seconds_per_step_before": seconds,
+        "seconds_per_step_after": None if seconds is None else seconds * plan.step_ratio,
     }
 
 

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
+from grow.plan import Plan
 from model.chat import (
     Message,
     encode_answer,
@@ -26,6 +27,7 @@ from train.books import Book
 from train.durable import write_file
 from train.effective import effective_count, undone_events
 from train.evaluate import bits_per_byte, sample_held_out
+from train.growth import GrowthReport, grow_life
 from train.lesson import LEARNING_RATE, Kind, Lesson, Question, give_lesson
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
 from train.reading import Report, read_books
@@ -287,6 +289,20 @@ class Session:
         windows = sample_held_out(book, config.model.context, QUICK_WINDOWS)
         n_bytes_V = self.life.tokenizer.n_bytes_V
         return bits_per_byte(self.state.train.params, windows, n_bytes_V, config)
+
+    def grow(self, plan: Plan, noise: float = 0.0) -> GrowthReport:
+        """The model is larger, says the same, and is saved so; see `grow_life`."""
+        if self.life.lock is None:
+            raise ValueError("this session only reads; open the folder for writing to grow.")
+        self._copy = self._held_out = None
+        try:
+            self.state, report = grow_life(self.life, self.state, plan, noise)
+        except Exception:
+            # The old arrays may be gone; the folder still has all that was acknowledged.
+            self._restore()
+            raise
+        self.save()
+        return report
 
     def read(
         self,

@@ -23,6 +23,7 @@ from train.windows import EncodedBook, Pass, encode_book, join_books, window_str
 
 # Named streams of the life's root key; a stream is folded with a count, never split in a loop.
 INIT_STREAM, REPLIES_STREAM = range(2)
+GROWTH_STREAM = 16
 
 
 class LifeState(NamedTuple):

@@ -17,6 +17,7 @@ from train.flat_tree import flatten_tree, path_string, tree_digest
 from train.journal import Journal
 from train.life import Life, LifeState, open_life
 from train.manifest import read_manifest, seal, verify_files
+from train.newborn import read_growths, write_growths
 from train.records import Event, event_checksum
 from train.relive import copy_life
 from train.replay import save
@@ -50,6 +51,7 @@ def export_life(life: Life, state: LifeState, folder: Path) -> None:
             "event": state.event,
             "digest": tree_digest(arrays),
             "model": state.config.model.to_json(),
+            "growths": write_growths(state.config.growths),
             "steps": state.steps,
             "lessons": state.lessons,
         }
@@ -85,7 +87,9 @@ def _rows(path: Path) -> Iterator[tuple[Event, str]]:
 
 
 def _state(life: Life, manifest: dict[str, Any], weights: Path) -> LifeState:
-    config = life.birth_config._replace(model=ModelConfig.from_json(manifest["model"]))
+    config = life.birth_config._replace(
+        model=ModelConfig.from_json(manifest["model"]), growths=read_growths(manifest["growths"])
+    )
     try:
         arrays = load_file(weights)
     except SafetensorError as error:

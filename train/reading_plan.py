@@ -4,6 +4,7 @@ import dataclasses
 import math
 from typing import NamedTuple
 
+from model.config import ModelConfig
 from train.books import Book
 from train.effective import effective_events
 from train.life import Life
@@ -101,16 +102,17 @@ def _position(life: Life, group: list[Book], context: int) -> tuple[int, int, in
     hashes = [book.sha256 for book in group]
     length = count_windows(life.library.get(hashes), context)
     number = first = total = 0
-    for event in effective_events(life.journal, kinds=("read",)):
-        if event.data["books"] == hashes:
+    windows_of = life.birth_config.model.context
+    for event in effective_events(life.journal, kinds=("read", "book", "grow")):
+        if event.kind == "grow":
+            # Other windows: a pass that a longer context interrupts begins anew.
+            longer = ModelConfig.from_json(event.data["model"]).context
+            first, windows_of = first if longer == windows_of else 0, longer
+        elif event.data["books"] == hashes and event.kind == "read":
             number, first = event.data["pass"], event.data["first"] + event.data["windows"]
             total += event.data["windows"]
-    closed = any(
-        event.data["books"] == hashes and event.data["pass"] == number
-        for event in effective_events(life.journal, kinds=("book",))
-    )
-    if first >= length and closed:
-        number, first = number + 1, 0
+        elif event.data["books"] == hashes:
+            number, first = event.data["pass"] + 1, 0
     return number, first, total, length
 
 

@@ -16,8 +16,10 @@ from train.checkpoint import (
     save_checkpoint,
 )
 from train.effective import effective_events, prefix_digests, undone_events
+from train.growth import apply_grow
 from train.lesson import apply_lesson
 from train.life import INIT_STREAM, Life, LifeState
+from train.newborn import read_growths, write_growths
 from train.reading import apply_read
 from train.records import CheckpointRow, Event
 from train.state import abstract_state, init_state
@@ -101,7 +103,7 @@ def apply_event(life: Life, state: LifeState, event: Event) -> LifeState:
     return state._replace(event=event.id)
 
 
-_APPLY = {"read": apply_read, "lesson": apply_lesson}
+_APPLY = {"read": apply_read, "lesson": apply_lesson, "grow": apply_grow}
 
 
 def save(life: Life, state: LifeState) -> str:
@@ -118,6 +120,7 @@ def save(life: Life, state: LifeState) -> str:
         life.journal.drop_checkpoint(state.event)
     metadata = {
         "model": state.config.model.to_json(),
+        "growths": write_growths(state.config.growths),
         "steps": state.steps,
         "lessons": state.lessons,
         "prefix": prefix_digests(life.journal, [state.event])[state.event],
@@ -160,7 +163,10 @@ def valid_checkpoints(life: Life, gone: frozenset[int] | None = None) -> list[Ch
 def load_state(life: Life, row: CheckpointRow) -> LifeState:
     """The state of a checkpoint; ValueError when it is damaged."""
     metadata = row.manifest["metadata"]
-    config = life.birth_config._replace(model=ModelConfig.from_json(metadata["model"]))
+    config = life.birth_config._replace(
+        model=ModelConfig.from_json(metadata["model"]),
+        growths=read_growths(metadata["growths"]),
+    )
     abstract = abstract_state(config.model, config.optimizer)
     train = load_checkpoint(life.checkpoints, row.event, abstract, digest=row.digest)
     return LifeState(train, config, row.event, metadata["steps"], metadata["lessons"])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from model.config import ModelConfig
@@ -23,18 +24,26 @@ from model.transformer import (
     window_rope,
 )
 from train.loss import token_losses
+from train.newborn import Growth, update_grown
 from train.optimizer import OptimizerConfig, apply_gradients, make_optimizer
 from train.state import TrainState
 from train.windows import Batch
 
 
 class StepConfig(NamedTuple):
-    """What the compiled functions are made of; hashable, so equal configs compile once."""
+    """What the compiled functions are made of; hashable, so equal configs compile once.
+
+    `growths` are those of this life so far; newborn entries begin gently.
+    """
 
     model: ModelConfig
     optimizer: OptimizerConfig
     dtype: DTypeLike
+    growths: tuple[Growth, ...] = ()
 
+
+# The layer index of the parts around the layers.
+NO_LAYER = np.int32(-1)
 
 _static = partial(jax.jit, static_argnames=("config",))
 
@@ -58,9 +67,9 @@ def _block_forward(params, x_BTD, rope, segments_BT, windows_K, config: StepConf
 
 
 @partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
-def _block_backward(params, opt_state, backward, dy_BTD, learning_rate, config: StepConfig):
+def _block_backward(params, opt_state, backward, dy_BTD, learning_rate, layer, config: StepConfig):
     gradients, dx_BTD = backward(dy_BTD)
-    return *_update(params, opt_state, gradients, learning_rate, config), dx_BTD
+    return *_update(params, opt_state, gradients, learning_rate, config, layer), dx_BTD
 
 
 @_static
@@ -101,7 +110,18 @@ def _apply_embed(
     return _update(params, opt_state, {"table": table_VD}, learning_rate, config)
 
 
-def _update(params, opt_state, gradients, learning_rate, config: StepConfig):
+def _update(params, opt_state, gradients, learning_rate, config: StepConfig, layer=NO_LAYER):
+    if config.growths:
+        return update_grown(
+            params,
+            opt_state,
+            gradients,
+            learning_rate,
+            layer,
+            config.model,
+            config.growths,
+            config.optimizer,
+        )
     optimizer = make_optimizer(config.optimizer)
     return apply_gradients(optimizer, params, opt_state, gradients, learning_rate)
 
@@ -142,6 +162,7 @@ def train_step(
             backwards.pop(),
             dx_BTD,
             rate,
+            np.int32(layer),
             config,
         )
     new_params["norm_out"], new_opt["norm_out"] = _apply(
