@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serve.records import lesson_record, reading_record, replies_record
-from serve.session import Turn
+from serve.turn import Turn
 from train.lesson import Lesson
 from train.reading import BookReport, Report
 from train.replay import Replayed

@@ -5,7 +5,8 @@ from typing import Any
 from grow.plan import Plan
 from grow.target import GROWABLE
 from model.axes import count_parameters
-from serve.session import Session, Turn
+from serve.session import Session
+from serve.turn import Turn
 from train.durable import disk_use
 from train.evaluate import forgetting_report
 from train.flat_tree import tree_digest

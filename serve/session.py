@@ -7,31 +7,24 @@ with Session.open(workdir) as session:
 """
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from grow.plan import Plan
-from model.chat import (
-    Message,
-    encode_answer,
-    encode_prompt,
-    fitting_messages,
-    format_context,
-    parse_context,
-)
+from model.chat import Message, encode_prompt, fitting_messages
+from serve.context_file import read_context, write_context
 from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
+from serve.turn import Turn, question_before
 from train.books import Book
-from train.durable import write_file
 from train.effective import effective_count, undone_events
-from train.evaluate import bits_per_byte, sample_held_out
+from train.evaluate import quick_held_out
 from train.growth import GrowthReport, grow_life
 from train.lesson import LEARNING_RATE, Kind, Lesson, Question, give_lesson
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
 from train.reading import Report, read_books
-from train.reading_plan import ReadingConfig, books_read
+from train.reading_plan import ReadingConfig
 from train.records import Event
 from train.replay import Say, Watch, restore, save
 from train.state import TrainState
@@ -44,29 +37,6 @@ SECONDS_PER_CHECKPOINT = 5.0
 SAVE_SHARE = 8
 # Held-out windows measured after every lesson, in all.
 QUICK_WINDOWS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Turn:
-    """The replies to one thing said; `pick` or `teach` makes it a lesson, once."""
-
-    session: "Session"
-    event: int
-    question: Question
-    messages: tuple[Message, ...]
-    replies: tuple[Reply, ...]
-
-    def pick(self, number: int) -> Lesson:
-        """The lesson that reply `number` (1 is the first) was the right answer."""
-        if not 1 <= number <= len(self.replies):
-            raise ValueError(
-                f"a pick must be from 1 to {len(self.replies)}, got {number}; pick one of those."
-            )
-        return self.session.learn(self, self.replies[number - 1].text, "pick")
-
-    def teach(self, answer: str) -> Lesson:
-        """The lesson that `answer` would have been the right one."""
-        return self.session.learn(self, answer.strip(), "teach")
 
 
 class Session:
@@ -142,20 +112,14 @@ class Session:
 
     def context(self) -> list[Message]:
         """The conversation so far, as the context file has it now."""
-        path = self.life.context_file
-        try:
-            return parse_context(path.read_text(encoding="utf-8")) if path.exists() else []
-        except UnicodeDecodeError as error:
-            raise ValueError(
-                f"the context file {path} is not UTF-8 text ({error.reason}); correct or remove it."
-            ) from error
+        return read_context(self.life.context_file)
 
     def forget_context(self) -> None:
         """The context file is empty; the weights keep what they learned."""
         self._require_writer("forget the context")
         event = self.life.journal.append(FORGET, {})
         self.state = self.state._replace(event=event.id)
-        write_file(self.life.context_file, b"")
+        write_context(self.life.context_file, [])
 
     def _require_writer(self, what: str) -> None:
         if self.life.lock is None:
@@ -208,7 +172,8 @@ class Session:
             raise ValueError("this turn already was a lesson, or a later one; say something new.")
         if self._held_out is None:
             self._held_out = self.held_out()
-        question = self._shortened(turn, answer)
+        life, room = self.life, self.state.config.model.context
+        question = question_before(turn, answer, life.tokenizer, room)
         try:
             self.state, lesson = give_lesson(
                 self.life, self.state, question, answer, kind, self.learning_rate
@@ -220,9 +185,8 @@ class Session:
         self._copy = None
         self._answered = turn.event
         said = spoken(turn.question.say, lesson.answer)
-        room = self.state.config.model.context
-        kept = fitting_messages(self.life.tokenizer, [*self.context(), *said], room)
-        write_file(self.life.context_file, format_context(kept).encode())
+        kept = fitting_messages(life.tokenizer, [*self.context(), *said], room)
+        write_context(life.context_file, kept)
         self._unsaved += lesson.seconds
         self._save_when_due()
         return lesson
@@ -248,7 +212,7 @@ class Session:
         kept = context_after_undo(self.life, messages, gone)
         self._restore(watch)
         if kept != messages:
-            write_file(self.life.context_file, format_context(kept).encode())
+            write_context(self.life.context_file, kept)
         self._save_when_due()
         return event
 
@@ -258,22 +222,6 @@ class Session:
         self.state = self.state._replace(train=TrainState({}, {}))
         self.state, self._unsaved = restore(self.life, watch=watch)
 
-    def _shortened(self, turn: Turn, answer: str) -> Question:
-        """The question with as much of the conversation before it as a long answer leaves."""
-        tokenizer = self.life.tokenizer
-        n_answer = len(encode_answer(tokenizer, answer))
-        room = self.state.config.model.context + 1 - n_answer
-        if len(turn.question.prompt) <= room:
-            return turn.question._replace(room=min(room, turn.question.room or room))
-        shortest = encode_prompt(tokenizer, turn.messages[-1:], sys.maxsize)
-        if len(shortest) > room:
-            raise ValueError(
-                f"the answer has {n_answer} tokens, want at most "
-                f"{n_answer + room - len(shortest)} after this question; shorten the answer."
-            )
-        prompt = encode_prompt(tokenizer, turn.messages, room)
-        return turn.question._replace(prompt=prompt, room=room)
-
     def held_out_change(self) -> tuple[float, float] | None:
         """Bits per byte on a few held-out windows before and after the last lesson, if any."""
         before, self._held_out = self._held_out, self.held_out()
@@ -281,19 +229,11 @@ class Session:
 
     def held_out(self) -> float | None:
         """Bits per byte on a few held-out windows of the books read; None before the first book."""
-        hashes = books_read(self.life)
-        if not hashes:
-            return None
-        config = self.state.config
-        book = self.life.library.get(hashes)
-        windows = sample_held_out(book, config.model.context, QUICK_WINDOWS)
-        n_bytes_V = self.life.tokenizer.n_bytes_V
-        return bits_per_byte(self.state.train.params, windows, n_bytes_V, config)
+        return quick_held_out(self.life, self.state, QUICK_WINDOWS)
 
     def grow(self, plan: Plan, noise: float = 0.0) -> GrowthReport:
         """The model is larger, says the same, and is saved so; see `grow_life`."""
-        if self.life.lock is None:
-            raise ValueError("this session only reads; open the folder for writing to grow.")
+        self._require_writer("grow")
         self._copy = self._held_out = None
         try:
             self.state, report = grow_life(self.life, self.state, plan, noise)

@@ -17,7 +17,8 @@ from rich.text import Text
 from serve.output import Output, TextOutput, printable
 from serve.records import report_record
 from serve.sample import Reply
-from serve.session import Session, Turn
+from serve.session import Session
+from serve.turn import Turn
 from serve.undoing import plan_typed, take_back
 
 HELP = """\

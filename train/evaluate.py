@@ -8,6 +8,7 @@ import numpy as np
 
 from model.transformer import Params
 from train.life import Life, LifeState
+from train.reading_plan import books_read
 from train.step import StepConfig, batch_losses
 from train.windows import Batch, EncodedBook, held_out_batches
 
@@ -70,3 +71,12 @@ def forgetting_report(
         windows = sample_held_out(book, context, limit)
         report[name] = bits_per_byte(state.train.params, windows, n_bytes_V, state.config)
     return report
+
+
+def quick_held_out(life: Life, state: LifeState, limit: int) -> float | None:
+    """Bits per byte over at most `limit` held-out windows of all books read; None without any."""
+    hashes = books_read(life)
+    if not hashes:
+        return None
+    windows = sample_held_out(life.library.get(hashes), state.config.model.context, limit)
+    return bits_per_byte(state.train.params, windows, life.tokenizer.n_bytes_V, state.config)

@@ -1,0 +1,59 @@
+"""One turn of a conversation: what was said, the replies, and the lesson it may become."""
+
+import dataclasses
+import sys
+from typing import Protocol
+
+from model.chat import Message, encode_answer, encode_prompt
+from model.tokenizer import Tokenizer
+from serve.sample import Reply
+from train.lesson import Kind, Lesson, Question
+
+
+class Learner(Protocol):
+    """Who makes a lesson of a turn: the session it belongs to."""
+
+    def learn(self, turn: "Turn", answer: str, kind: Kind) -> Lesson: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """The replies to one thing said; `pick` or `teach` makes it a lesson, once."""
+
+    session: Learner
+    event: int
+    question: Question
+    messages: tuple[Message, ...]
+    replies: tuple[Reply, ...]
+
+    def pick(self, number: int) -> Lesson:
+        """The lesson that reply `number` (1 is the first) was the right answer."""
+        if not 1 <= number <= len(self.replies):
+            raise ValueError(
+                f"a pick must be from 1 to {len(self.replies)}, got {number}; pick one of those."
+            )
+        return self.session.learn(self, self.replies[number - 1].text, "pick")
+
+    def teach(self, answer: str) -> Lesson:
+        """The lesson that `answer` would have been the right one."""
+        return self.session.learn(self, answer.strip(), "teach")
+
+
+def question_before(turn: Turn, answer: str, tokenizer: Tokenizer, context: int) -> Question:
+    """The turn's question with as much of the conversation before it as the answer leaves.
+
+    Raises:
+      ValueError: the answer does not fit even after the question alone; gives both lengths.
+    """
+    n_answer = len(encode_answer(tokenizer, answer))
+    room = context + 1 - n_answer
+    if len(turn.question.prompt) <= room:
+        return turn.question._replace(room=min(room, turn.question.room or room))
+    shortest = encode_prompt(tokenizer, turn.messages[-1:], sys.maxsize)
+    if len(shortest) > room:
+        raise ValueError(
+            f"the answer has {n_answer} tokens, want at most "
+            f"{n_answer + room - len(shortest)} after this question; shorten the answer."
+        )
+    prompt = encode_prompt(tokenizer, turn.messages, room)
+    return turn.question._replace(prompt=prompt, room=room)
