@@ -4,16 +4,30 @@ BIN := .venv/bin
 SOURCES := model train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test defaults clean
+.PHONY: run test fuzz defaults clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
 
-test: .venv/test
+test: .venv/test .venv-peers/made
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/pyrefly check
 	$(BIN)/pytest
+
+# Damaged safetensors headers, 200 times as many as in `make test`.
+fuzz: .venv/test
+	FUZZ_INPUTS=200000 $(BIN)/pytest tests/test_tensor_file.py -k never_surprise
+
+# transformers and llama.cpp, which the tests hold every export to. Without them those tests are
+# skipped and say so.
+PEERS_PYTHON ?= python3.11
+.venv-peers/made: constraints-peers.txt
+	@rm -rf .venv-peers
+	@{ $(PEERS_PYTHON) -m venv .venv-peers && .venv-peers/bin/python -m pip install --quiet \
+	  -c constraints-peers.txt torch transformers sentencepiece protobuf safetensors xllamacpp \
+	  && touch $@; } || { rm -rf .venv-peers; \
+	  echo "no transformers and llama.cpp here: the tests against them will be skipped"; }
 
 # The comparison behind the reading defaults (docs/first-run.md); hours.
 BOOKS ?= books
@@ -37,4 +51,4 @@ defaults: .venv/test
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-peers build *.egg-info

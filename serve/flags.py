@@ -8,7 +8,7 @@ from typing import Any
 
 from absl import flags
 
-MODES = ("start", "book", "interactive", "report")
+MODES = ("start", "book", "interactive", "report", "export", "import")
 
 _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_integer,
@@ -34,7 +34,12 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
     "A new model": [
         (_STRING, "size", None, "2m, 10m, 50m, 124m, 350m or 1b parameters (10m)"),
         (_INT, "seed", None, "of every random draw in this life (0)"),
-        (_STRING, "dtype", None, "inputs of matrix products: bfloat16 or float32 (bfloat16)"),
+        (
+            _STRING,
+            "dtype",
+            None,
+            "inputs of matrix products: bfloat16 or float32 (bfloat16); of an export see below",
+        ),
         (_INT, "vocab_size", None, "pieces of the tokenizer (8192)"),
         (_INT, "context", None, "tokens the model sees at once (256)"),
         (_INT, "d_model", None, "width of the residual stream (by size)"),
@@ -66,7 +71,14 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
         ),
     ],
+    "To and from other programs": [
+        (_STRING, "to", None, "new folder to export into"),
+        (_STRING, "format", None, "huggingface, or gguf for llama.cpp and Ollama (huggingface)"),
+        (_STRING, "from", None, "folder of a Llama to import: safetensors, tokenizer.model"),
+    ],
 }
+# Format of an export -> what its matrices may be stored as; the first is exact.
+FORMATS = {"huggingface": ("f32", "f16", "bf16"), "gguf": ("f32", "f16", "bf16", "q8_0")}
 _DIMENSIONS = tuple(name for _, name, _, _ in _TABLE["A new model"][3:])
 
 
@@ -121,9 +133,17 @@ def parse(argv: Sequence[str]) -> Options:
         )
     if values.mode not in MODES:
         raise UsageError(f"mode must be one of {', '.join(MODES)}, got {values.mode!r}.")
-    if values.dtype not in (None, "bfloat16", "float32"):
-        raise UsageError(f"dtype must be bfloat16 or float32, got {values.dtype!r}.")
+    _require_dtype(values.mode, values.format, values.dtype)
     return Options({name: values[name].value for name in values})
+
+
+def _require_dtype(mode: str, format_: str | None, dtype: str | None) -> None:
+    """Nothing; refuses a format or a dtype that the mode does not have."""
+    if format_ not in (None, *FORMATS):
+        raise UsageError(f"format must be huggingface or gguf, got {format_!r}.")
+    known = FORMATS[format_ or "huggingface"] if mode == "export" else ("bfloat16", "float32")
+    if dtype not in (None, *known):
+        raise UsageError(f"dtype must be {' or '.join(known)}, got {dtype!r}.")
 
 
 def help_text() -> str:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from model.axes import count_parameters
 from model.config import new_config
 from serve.flags import Options, stderr
+from serve.interop_modes import export_mode, import_mode
 from serve.output import JsonOutput, Output, TextOutput
 from serve.records import report_record, size_name
 from serve.sample import SamplingConfig
@@ -40,6 +41,8 @@ def run_mode(options: Options) -> int:
         "book": _book,
         "interactive": _interactive,
         "report": _report,
+        "export": export_mode,
+        "import": import_mode,
     }
     try:
         return modes[options.mode](options, output)

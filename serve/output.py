@@ -26,6 +26,7 @@ class Output(Protocol):
     def replies(self, turn: Turn) -> None: ...
     def lesson(self, lesson: Lesson, held_out: HeldOut) -> None: ...
     def report(self, record: dict[str, Any]) -> None: ...
+    def done(self, record: dict[str, Any], sentence: str) -> None: ...
     def close(self) -> None: ...
 
 
@@ -46,6 +47,10 @@ class JsonOutput:
         self._write(lesson_record(lesson))
 
     def report(self, record: dict[str, Any]) -> None:
+        self._write(record)
+
+    def done(self, record: dict[str, Any], sentence: str) -> None:
+        del sentence
         self._write(record)
 
     def close(self) -> None:
@@ -114,6 +119,10 @@ class TextOutput:
         for row in record["books"]:
             table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
         self.console.print(table)
+
+    def done(self, record: dict[str, Any], sentence: str) -> None:
+        del record
+        self.say(sentence)
 
     def close(self) -> None:
         if self._bar is not None:

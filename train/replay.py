@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from model.config import ModelConfig
+from train.adopt import adopted_params
 from train.checkpoint import (
     clean_checkpoints,
     list_checkpoints,
@@ -15,7 +16,7 @@ from train.lesson import apply_lesson
 from train.life import INIT_STREAM, Life, LifeState
 from train.reading import apply_read
 from train.records import Event
-from train.state import abstract_state, init_state
+from train.state import TrainState, abstract_state, init_opt_state, init_state
 
 # Older checkpoints are caches that replay can do without.
 KEPT_CHECKPOINTS = 3
@@ -39,9 +40,13 @@ def restore(life: Life, say: Say = lambda _: None) -> LifeState:
 
 
 def newborn(life: Life) -> LifeState:
-    """The state at birth, made from the seed."""
+    """The state at birth: made from the seed, or from the weights that were imported."""
     config = life.birth_config
-    train = init_state(config.model, config.optimizer, life.stream(INIT_STREAM, 0))
+    if "weights" in life.birth:
+        params = adopted_params(life)
+        train = TrainState(params, init_opt_state(params, config.optimizer))
+    else:
+        train = init_state(config.model, config.optimizer, life.stream(INIT_STREAM, 0))
     return LifeState(train, config, event=1, steps=0, lessons=0)
 
 
