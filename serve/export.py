@@ -71,7 +71,8 @@ def export_model(
             "--to."
         )
     config = standard_config(state.config.model, context)
-    tensors = llama_tensors(standard_params(state.train.params, state.config.model), config)
+    params = standard_params(state.train.params, state.config.model, config)
+    tensors = llama_tensors(params, config)
     _require_storable(tensors, dtype)
     part = target.with_name(f".{target.name}.exporting")
     try:
@@ -80,7 +81,7 @@ def export_model(
         card = model_card(life, state, config, format_=format_, dtype=dtype)
         (part / "README.md").write_text(card, encoding="utf-8")
         if format_ == "gguf":
-            name = f"apprentice {size_name(count_parameters(config))}"
+            name = f"apprentice {size_name(count_parameters(state.config.model))}"
             write_gguf(part / "model.gguf", tensors, config, life.tokenizer, dtype=dtype, name=name)
         else:
             _write_huggingface(
@@ -98,7 +99,7 @@ def export_model(
     finally:
         shutil.rmtree(part, ignore_errors=True)
     files = {path.name: path.stat().st_size for path in sorted(target.iterdir())}
-    parameters = count_parameters(config)
+    parameters = count_parameters(state.config.model)
     return Exported(str(target), format_, dtype, parameters, config.context, files)
 
 

@@ -33,16 +33,16 @@ def test_a_grown_model_in_standard_form_gives_the_same_logits():
     params = random_params(config)
     ids_BT = np.random.default_rng(0).integers(0, config.vocab_size, (3, 16))
     standard = standard_config(config, 16)
-    assert (standard.norm_dim, standard.attention_scale) == (40, 8**-0.5)
+    assert (standard.d_model, standard.norm_dim, standard.attention_scale) == (42, 42, 8**-0.5)
     assert standard.logit_scale == 1 and standard.windows == ((16, 16), (16, 16))
-    theirs = our_logits(standard_params(params, config), ids_BT, standard)
+    theirs = our_logits(standard_params(params, config, standard), ids_BT, standard)
     ours = our_logits(params, ids_BT, config)
     assert np.max(np.abs(ours - theirs)) < 2e-5 and np.std(ours) > 0.3
 
 
 def test_what_is_standard_keeps_its_bits(config):
     params = random_params(config)
-    assert tree_digest(standard_params(params, config)) == tree_digest(params)
+    assert tree_digest(standard_params(params, config, config)) == tree_digest(params)
     assert standard_config(config) == config
 
 
