@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz defaults clean
+.PHONY: run test fuzz soak defaults clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -28,6 +28,11 @@ PEERS_PYTHON ?= python3.11
 	  -c constraints-peers.txt torch transformers sentencepiece protobuf safetensors xllamacpp \
 	  && touch $@; } || { rm -rf .venv-peers; \
 	  echo "no transformers and llama.cpp here: the tests against them will be skipped"; }
+
+# Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call; an hour or two.
+soak: .venv/test
+	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 \
+	  $(BIN)/pytest -s tests/test_killed.py tests/test_damage.py tests/test_long_life.py
 
 # The comparison behind the reading defaults (docs/first-run.md); hours.
 BOOKS ?= books

@@ -60,7 +60,6 @@ def main() -> None:
 
 def run_arm(settings, config, shelf, held_out, tokenizer, minutes):
     """Trains one arm and yields its measurements."""
-    size = int(settings.get("batch_size", 1))
     names = ("b1", "b2", "weight_decay", "clip_norm")
     given = {name: float(settings[name]) for name in names if name in settings}
     optimizer = OptimizerConfig(**given)
@@ -75,11 +74,13 @@ def run_arm(settings, config, shelf, held_out, tokenizer, minutes):
         if first >= windows.n_windows:
             pass_, first = pass_ + 1, 0
             windows = window_stream(shelf, seed=0, pass_=pass_, context=config.context)
+        young = done < int(settings.get("young_steps", 0))
+        size = 1 if young else int(settings.get("batch_size", 1))
         batch = windows.batch(first, size)
-        rate = peak * min(1.0, (done + 1) / warmup)
+        rate = (1e-3 if young else peak) * min(1.0, (done + 1) / warmup)
         state, loss = train_step(state, batch, rate, step)
         losses.append(float(loss))
-        spent += float(settings["step_ms"]) / 1000
+        spent += float(settings["young_ms" if young else "step_ms"]) / 1000
         done, first, tokens = done + 1, first + size, tokens + batch.tokens_BT.size
         if spent >= marks[0]:
             marks.pop(0)

@@ -35,7 +35,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as name,
         open_life(arguments.workdir, read_only=True) as life,
     ):
-        figures = measure(life, restore(life), text, Path(name))
+        figures = measure(life, restore(life)[0], text, Path(name))
     sys.stdout.write(json.dumps(figures) + "\n")
 
 

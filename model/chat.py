@@ -61,7 +61,7 @@ def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message], limit: int)
     if messages and not kept:
         length = 1 + len(_message_ids(tokenizer, messages[-1])[0]) + len(opening)
         raise ValueError(
-            f"the last message makes a prompt of {length} tokens, want at most {limit}; shorten it"
+            f"the last message makes a prompt of {length} tokens, want at most {limit}; shorten it."
         )
     ids = [id_ for message in kept for id_ in _message_ids(tokenizer, message)[0]]
     return [tokenizer.document, *ids, *opening]

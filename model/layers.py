@@ -64,11 +64,10 @@ class Attention(nn.Module):
         c = self.config
         axes = BLOCK_AXES["attn"]
         reader = nn.initializers.normal(c.d_model**-0.5)
-        writer = nn.initializers.normal((c.n_heads * c.head_dim * 2 * c.n_layers) ** -0.5)
         self.query = self.param("query", reader, shape_of(axes["query"], c))
         self.key = self.param("key", reader, shape_of(axes["key"], c))
         self.value = self.param("value", reader, shape_of(axes["value"], c))
-        self.out = self.param("out", writer, shape_of(axes["out"], c))
+        self.out = self.param("out", nn.initializers.zeros, shape_of(axes["out"], c))
 
     def __call__(
         self, x_BTD: jax.Array, rope: Rope, segments_BT: jax.Array, windows_K: jax.Array
@@ -144,17 +143,20 @@ class FeedForward(nn.Module):
         c = self.config
         axes = BLOCK_AXES["mlp"]
         reader = nn.initializers.normal(c.d_model**-0.5)
-        writer = nn.initializers.normal((c.d_ff * 2 * c.n_layers) ** -0.5)
         gate_DF = self.param("gate", reader, shape_of(axes["gate"], c))
         up_DF = self.param("up", reader, shape_of(axes["up"], c))
-        down_FD = self.param("down", writer, shape_of(axes["down"], c))
+        down_FD = self.param("down", nn.initializers.zeros, shape_of(axes["down"], c))
         gate_MF, up_MF = project(x_BTD.reshape(-1, c.d_model), (gate_DF, up_DF), self.dtype)
         (y_MD,) = project(gated(gate_MF, up_MF), (down_FD,), self.dtype)
         return y_MD.reshape(x_BTD.shape)
 
 
 class Block(nn.Module):
-    """One pre-norm layer: x + attention(norm x), then x + feed-forward(norm x)."""
+    """One pre-norm layer: x + attention(norm x), then x + feed-forward(norm x).
+
+    What writes to the stream (`out`, `down`) begins at zero, so a newborn layer changes nothing;
+    it learns faster so (docs/first-run.md), and growth relies on the same.
+    """
 
     config: ModelConfig
     dtype: DTypeLike

@@ -8,7 +8,17 @@ from typing import Any
 
 from absl import flags
 
-MODES = ("start", "book", "interactive", "report", "export", "import")
+MODES = (
+    "start",
+    "book",
+    "interactive",
+    "report",
+    "undo",
+    "replay",
+    "revive",
+    "export",
+    "import",
+)
 
 _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_integer,
@@ -53,9 +63,19 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_MULTI, "book", [], "file or folder to read, repeatable"),
         (_INT, "epochs", None, "times to read the named books, in this life (1)"),
         (_INT, "steps", None, "windows to read of the named books, in this life (no limit)"),
-        (_INT, "batch_size", None, "windows per gradient step"),
-        (_FLOAT, "learning_rate", None, "of reading, or of lessons when talking"),
-        (_INT, "warmup_steps", None, "reading steps over which the rate rises"),
+        (
+            _INT,
+            "batch_size",
+            None,
+            "windows per gradient step (1 in the first 1,500 steps, then 8)",
+        ),
+        (
+            _FLOAT,
+            "learning_rate",
+            None,
+            "of reading (1e-3, then 2e-3), or of lessons when talking (3e-4)",
+        ),
+        (_INT, "warmup_steps", None, "reading steps over which the rate rises (100)"),
         (_BOOL, "mix", False, "read the named books as one, their documents shuffled"),
         (_INT, "held_out_windows", 16, "windows per book in held-out figures, at most"),
     ],
@@ -72,9 +92,17 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         ),
     ],
     "To and from other programs": [
-        (_STRING, "to", None, "new folder to export into"),
-        (_STRING, "format", None, "huggingface, or gguf for llama.cpp and Ollama (huggingface)"),
-        (_STRING, "from", None, "folder of a Llama to import: safetensors, tokenizer.model"),
+        (_STRING, "to", None, "export: new folder for the files"),
+        (_STRING, "format", None, "export: huggingface, or gguf for llama.cpp (huggingface)"),
+        (_STRING, "from", None, "import: folder of a Llama, safetensors and tokenizer.model"),
+    ],
+    "Undoing, replaying, keeping": [
+        (_INT, "lessons", None, "undo: so many of the last lessons (1)"),
+        (_INT, "event", None, "undo: this event; of an undo, to redo"),
+        (_BOOL, "yes", False, "undo: also what stands on that event"),
+        (_STRING, "into", None, "replay: empty folder that the whole life is lived again in"),
+        (_STRING, "export", None, "report: empty folder for everything as plain files"),
+        (_STRING, "exported", None, "revive: folder of such plain files, back into --workdir"),
     ],
 }
 # Format of an export -> what its matrices may be stored as; the first is exact.

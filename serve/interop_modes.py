@@ -20,9 +20,10 @@ def export_mode(options: Options, output: Output) -> int:
     if options.to is None:
         raise ValueError("--mode=export writes into a new folder, got none; name it with --to.")
     with open_life(options.folder, read_only=True) as life:
+        state, _ = restore(life, output.say)
         exported = export_model(
             life,
-            restore(life, output.say),
+            state,
             Path(options.to).expanduser(),
             format_=options.format or "huggingface",
             dtype=options.dtype or "f32",
@@ -51,7 +52,7 @@ def import_mode(options: Options, output: Output) -> int:
         seed=options.seed or 0,
         context=options.context,
     ) as life:
-        state = restore(life)
+        state, _ = restore(life)
         model = state.config.model
         record = {
             "event": "import",

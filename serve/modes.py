@@ -12,15 +12,19 @@ from model.axes import count_parameters
 from model.config import new_config
 from serve.flags import Options, stderr
 from serve.interop_modes import export_mode, import_mode
+from serve.keeping import KEEPING
 from serve.output import JsonOutput, Output, TextOutput
 from serve.records import report_record, size_name
 from serve.sample import SamplingConfig
 from serve.script import read_script, run_script
 from serve.session import Session
 from serve.terminal import converse
+from serve.undoing import plan_named, take_back
 from train.books import Book, find_books, load_book
 from train.life import create_life, is_model_folder
+from train.lock import UnwritableError
 from train.optimizer import OptimizerConfig
+from train.plain import export_life
 from train.reading import finished_reports
 from train.reading_plan import ReadingConfig
 from train.step import StepConfig
@@ -43,6 +47,8 @@ def run_mode(options: Options) -> int:
         "report": _report,
         "export": export_mode,
         "import": import_mode,
+        "undo": _undo,
+        **KEEPING,
     }
     try:
         return modes[options.mode](options, output)
@@ -83,7 +89,7 @@ def _book(options: Options, output: Output) -> int:
 def _interactive(options: Options, output: Output) -> int:
     """Talks, with the person or with a script."""
     lines = read_script(Path(options.script), options.replies) if options.script else None
-    with _open(options, output) as session:
+    with _open_or_look(options, output) as session:
         if options.learning_rate is not None:
             session.learning_rate = options.learning_rate
         if lines is not None:
@@ -92,9 +98,19 @@ def _interactive(options: Options, output: Output) -> int:
 
 
 def _report(options: Options, output: Output) -> int:
-    """Shows size, life so far, digest and held-out figures; changes nothing."""
+    """Shows size, life so far, digest and held-out figures, or exports all; changes nothing."""
     with _open(options, output, read_only=True) as session:
+        if options.export is not None:
+            export_life(session.life, session.state, Path(options.export).expanduser())
         output.report(report_record(session, None))
+    return 0
+
+
+def _undo(options: Options, output: Output) -> int:
+    """Takes lessons or an event back, exactly."""
+    with _open(options, output) as session:
+        plan = plan_named(session, options.lessons, options.event)
+        take_back(session, output, plan, options.yes)
     return 0
 
 
@@ -141,6 +157,15 @@ def _open(options: Options, output: Output, *, read_only: bool = False) -> Sessi
         session.close()
         raise
     return session
+
+
+def _open_or_look(options: Options, output: Output) -> Session:
+    """The session, read-only where the folder cannot be written."""
+    try:
+        return _open(options, output)
+    except UnwritableError as error:
+        output.say(f"{error} Talking works, but nothing can be taught.")
+        return _open(options, output, read_only=True)
 
 
 def _open_or_create(options: Options, output: Output, books: list[Book]) -> Session:

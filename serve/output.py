@@ -14,6 +14,7 @@ from serve.records import lesson_record, reading_record, replies_record
 from serve.session import Turn
 from train.lesson import Lesson
 from train.reading import BookReport, Report
+from train.replay import Replayed
 
 HeldOut = tuple[float, float] | None
 
@@ -27,6 +28,9 @@ class Output(Protocol):
     def lesson(self, lesson: Lesson, held_out: HeldOut) -> None: ...
     def report(self, record: dict[str, Any]) -> None: ...
     def done(self, record: dict[str, Any], sentence: str) -> None: ...
+    def undo(self, record: dict[str, Any]) -> None: ...
+    def replaying(self, replayed: Replayed) -> None: ...
+    def replayed(self, record: dict[str, Any]) -> None: ...
     def close(self) -> None: ...
 
 
@@ -51,6 +55,15 @@ class JsonOutput:
 
     def done(self, record: dict[str, Any], sentence: str) -> None:
         del sentence
+        self._write(record)
+
+    def undo(self, record: dict[str, Any]) -> None:
+        self._write(record)
+
+    def replaying(self, replayed: Replayed) -> None:
+        del replayed
+
+    def replayed(self, record: dict[str, Any]) -> None:
         self._write(record)
 
     def close(self) -> None:
@@ -115,6 +128,8 @@ class TextOutput:
     def report(self, record: dict[str, Any]) -> None:
         for name in ("size", "parameters", "lessons", "steps", "sha256"):
             self.say(f"{name:<12}{record[name]}")
+        count = len(record["checkpoints"])
+        self.say(f"{'disk':<12}{record['disk'] / 1e6:.1f} MB, {count} checkpoints")
         table = Table("book", "held-out bits per byte")
         for row in record["books"]:
             table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
@@ -123,6 +138,37 @@ class TextOutput:
     def done(self, record: dict[str, Any], sentence: str) -> None:
         del record
         self.say(sentence)
+
+    def undo(self, record: dict[str, Any]) -> None:
+        self.say(
+            f"Undone as event {record['id']} in {record['seconds']:.1f} s: {record['lessons']} "
+            f"lessons and {record['steps']} reading steps are left. /redo or "
+            f"--mode=undo --event={record['id']} brings it back."
+        )
+
+    def replaying(self, replayed: Replayed) -> None:
+        if not self.console.is_terminal:
+            return
+        if self._bar is None:
+            self._bar, self._book = _replay_bar(self.console), ""
+            self._bar.start()
+            self._task = self._bar.add_task("replaying", total=None)
+        assert self._task is not None
+        self._bar.update(self._task, completed=replayed.seconds, total=replayed.of_seconds)
+
+    def replayed(self, record: dict[str, Any]) -> None:
+        equal = "equal" if record["equal"] else "NOT equal"
+        difference = record["largest_difference"]
+        figures = "" if not difference else f", largest difference {difference:.1e}"
+        if record["event"] == "replay":
+            where = f"event {record['event_id']} ({record['done']} of {record['of']} lived)"
+            self.say(f"{where}: {equal}{figures}")
+            return
+        self.say(
+            f"{record['checkpoints']} checkpoints: {equal}{figures}; {record['seconds']:.0f} s."
+        )
+        for name, (born, now) in record["changed_versions"].items():
+            self.say(f"{name} was {born} at birth and is {now}.")
 
     def close(self) -> None:
         if self._bar is not None:
@@ -154,6 +200,12 @@ def printable(text: str) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def _replay_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), console=console
+    )
 
 
 def _reading_bar(console: Console) -> Progress:

@@ -4,6 +4,7 @@ from typing import Any
 
 from model.axes import count_parameters
 from serve.session import Session, Turn
+from train.durable import disk_use
 from train.evaluate import forgetting_report
 from train.flat_tree import tree_digest
 from train.lesson import Lesson
@@ -50,6 +51,8 @@ def report_record(session: Session, held_out_windows: int | None) -> dict[str, A
         "lessons": state.lessons,
         "steps": state.steps,
         "sha256": tree_digest(state.train),
+        "disk": disk_use(session.life.workdir),
+        "checkpoints": [row.event for row in reversed(session.life.journal.checkpoints())],
         "books": [{"book": name, "held_out_bits_per_byte": value} for name, value in bits.items()],
     }
 

@@ -8,6 +8,7 @@ with Session.open(workdir) as session:
 
 import dataclasses
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
@@ -23,15 +24,22 @@ from model.chat import (
 from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
 from train.books import Book
 from train.durable import write_file
+from train.effective import effective_count, undone_events
 from train.evaluate import bits_per_byte, sample_held_out
 from train.lesson import LEARNING_RATE, Kind, Lesson, Question, give_lesson
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
 from train.reading import Report, read_books
 from train.reading_plan import ReadingConfig, books_read
-from train.replay import restore, save
+from train.records import Event
+from train.replay import Say, Watch, restore, save
+from train.state import TrainState
+from train.talk import FORGET, context_after_undo, spoken
+from train.undo import UndoPlan, last_undo, plan_undo, undo
 
-# A lesson is safe in the journal; a checkpoint only spares replaying it at the next start.
-LESSONS_PER_CHECKPOINT = 50
+# What is learned is safe in the journal; a checkpoint spares replaying this much of it.
+SECONDS_PER_CHECKPOINT = 10.0
+# Saving takes at most one part in so many of the time.
+SAVE_SHARE = 20
 # Held-out windows measured after every lesson, in all.
 QUICK_WINDOWS = 8
 
@@ -62,7 +70,9 @@ class Turn:
 class Session:
     """One open model folder and its present weights; the only mutable record of a conversation."""
 
-    def __init__(self, life: Life, state: LifeState, sampling: SamplingConfig) -> None:
+    def __init__(
+        self, life: Life, state: LifeState, sampling: SamplingConfig, unsaved: float = 0.0
+    ) -> None:
         self.life = life
         self.state = state
         self.sampling = sampling
@@ -70,7 +80,9 @@ class Session:
         self._copy = None
         self._held_out: float | None = None
         self._answered = 0
-        self._saved_lessons = state.lessons
+        # Seconds of training since the last checkpoint, and what that one took.
+        self._unsaved = unsaved
+        self._save_seconds = 0.0
 
     @classmethod
     def open(
@@ -79,12 +91,19 @@ class Session:
         *,
         sampling: SamplingConfig | None = None,
         read_only: bool = False,
-        say: Callable[[str], None] = lambda _: None,
+        say: Say = lambda _: None,
+        watch: Watch = lambda _: None,
     ) -> Self:
-        """A session on an existing model folder; `say` is told what a restore has to mend."""
+        """A session on an existing model folder.
+
+        `say` is told what a restore has to mend, `watch` how far a replay is.
+        """
         life = open_life(Path(workdir).expanduser(), read_only=read_only)
         try:
-            return cls(life, restore(life, say), sampling or SamplingConfig())
+            state, seconds = restore(life, say, watch)
+            session = cls(life, state, sampling or SamplingConfig(), seconds)
+            session._save_when_due()
+            return session
         except BaseException:
             life.close()
             raise
@@ -103,15 +122,21 @@ class Session:
             self.life.close()
 
     def close_lessons(self) -> None:
-        """The lessons since the last checkpoint are in one."""
-        if self.state.lessons > self._saved_lessons:
+        """What was learned since the last checkpoint is in one."""
+        if self._unsaved and self.life.lock is not None:
             self.save()
 
     def save(self) -> str:
         """A checkpoint of the present state exists; returns its digest."""
+        started = time.monotonic()
         digest = save(self.life, self.state)
-        self._saved_lessons = self.state.lessons
+        self._unsaved, self._save_seconds = 0.0, time.monotonic() - started
         return digest
+
+    def _save_when_due(self) -> None:
+        least = max(SECONDS_PER_CHECKPOINT, SAVE_SHARE * self._save_seconds)
+        if self._unsaved > least and self.life.lock is not None:
+            self.save()
 
     def context(self) -> list[Message]:
         """The conversation so far, as the context file has it now."""
@@ -125,7 +150,14 @@ class Session:
 
     def forget_context(self) -> None:
         """The context file is empty; the weights keep what they learned."""
+        self._require_writer("forget the context")
+        event = self.life.journal.append(FORGET, {})
+        self.state = self.state._replace(event=event.id)
         write_file(self.life.context_file, b"")
+
+    def _require_writer(self, what: str) -> None:
+        if self.life.lock is None:
+            raise ValueError(f"this session only reads; open the folder for writing to {what}.")
 
     def say(self, text: str) -> Turn:
         """The finished turn: all replies to `text`, written to the journal."""
@@ -144,14 +176,14 @@ class Session:
         prompt = encode_prompt(life.tokenizer, messages, room)
         if self._copy is None:
             self._copy = compute_copy(self.state.train.params, config.dtype)
-        number = life.journal.count("replies")
+        number = effective_count(life.journal, "replies")
         key = life.stream(REPLIES_STREAM, number)
         replies: Sequence[Reply] = ()
         for replies in sample_replies(
             self._copy, prompt, key, life.tokenizer, config.model, self.sampling, config.dtype
         ):
             yield tuple(replies)
-        yield self._turn(Question(text, prompt), tuple(messages), tuple(replies))
+        yield self._turn(Question(text, prompt, room=room), tuple(messages), tuple(replies))
 
     def _turn(
         self, question: Question, messages: tuple[Message, ...], replies: tuple[Reply, ...]
@@ -165,12 +197,11 @@ class Session:
             return Turn(self, self.state.event, question, messages, replies)
         event = self.life.journal.append("replies", data)
         self.state = self.state._replace(event=event.id)
-        return Turn(self, event.id, question, messages, replies)
+        return Turn(self, event.id, question._replace(turn=event.id), messages, replies)
 
     def learn(self, turn: Turn, answer: str, kind: Kind) -> Lesson:
         """The lesson is in the weights, the journal and the context file."""
-        if self.life.lock is None:
-            raise ValueError("this session only reads; open the folder for writing to teach.")
+        self._require_writer("teach")
         if turn.event <= self._answered:
             raise ValueError("this turn already was a lesson, or a later one; say something new.")
         if self._held_out is None:
@@ -182,18 +213,48 @@ class Session:
             )
         except Exception:
             # The step may have used up the arrays; the folder still has what was acknowledged.
-            self._copy = None
-            self.state = restore(self.life)
+            self._restore()
             raise
         self._copy = None
         self._answered = turn.event
-        said = [Message("user", turn.question.say), Message("assistant", lesson.answer)]
+        said = spoken(turn.question.say, lesson.answer)
         room = self.state.config.model.context
         kept = fitting_messages(self.life.tokenizer, [*self.context(), *said], room)
         write_file(self.life.context_file, format_context(kept).encode())
-        if self.state.lessons - self._saved_lessons >= LESSONS_PER_CHECKPOINT:
-            self.save()
+        self._unsaved += lesson.seconds
+        self._save_when_due()
         return lesson
+
+    def plan_undo(self, *, lessons: int | None = None, event: int | None = None) -> UndoPlan:
+        """What an undo would take back and cost; see `train.undo.plan_undo`."""
+        return plan_undo(self.life, lessons=lessons, event=event)
+
+    def plan_redo(self) -> UndoPlan:
+        """What an undo of the last undo would bring back and cost."""
+        return plan_undo(self.life, event=last_undo(self.life))
+
+    def undo(self, plan: UndoPlan, watch: Watch = lambda _: None) -> Event:
+        """Weights, moments and all later draws are those of a life without the plan's events.
+
+        Turns from before it cannot be taught any more; `watch` is told how far the replay is.
+        """
+        self._require_writer("undo")
+        messages = self.context()
+        gone = undone_events(self.life.journal)
+        event = undo(self.life, plan)
+        self._answered = event.id
+        kept = context_after_undo(self.life, messages, gone)
+        self._restore(watch)
+        if kept != messages:
+            write_file(self.life.context_file, format_context(kept).encode())
+        self._save_when_due()
+        return event
+
+    def _restore(self, watch: Watch = lambda _: None) -> None:
+        """The state is what the folder says; the old one is let go first, to save its memory."""
+        self._copy, self._held_out, self._unsaved = None, None, 0.0
+        self.state = self.state._replace(train=TrainState({}, {}))
+        self.state, self._unsaved = restore(self.life, watch=watch)
 
     def _shortened(self, turn: Turn, answer: str) -> Question:
         """The question with as much of the conversation before it as a long answer leaves."""
@@ -201,14 +262,15 @@ class Session:
         n_answer = len(encode_answer(tokenizer, answer))
         room = self.state.config.model.context + 1 - n_answer
         if len(turn.question.prompt) <= room:
-            return turn.question
+            return turn.question._replace(room=min(room, turn.question.room or room))
         shortest = encode_prompt(tokenizer, turn.messages[-1:], sys.maxsize)
         if len(shortest) > room:
             raise ValueError(
                 f"the answer has {n_answer} tokens, want at most "
                 f"{n_answer + room - len(shortest)} after this question; shorten the answer."
             )
-        return Question(turn.question.say, encode_prompt(tokenizer, turn.messages, room))
+        prompt = encode_prompt(tokenizer, turn.messages, room)
+        return turn.question._replace(prompt=prompt, room=room)
 
     def held_out_change(self) -> tuple[float, float] | None:
         """Bits per byte on a few held-out windows before and after the last lesson, if any."""
@@ -233,10 +295,21 @@ class Session:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Iterator[Report]:
         """Reads books; the reports come as they are made, and the end is saved."""
+        self._require_writer("read books")
         self._copy = self._held_out = None
+        last = time.monotonic()
         try:
             for state, report in read_books(self.life, self.state, books, reading, should_stop):
                 self.state = state
+                self._unsaved += time.monotonic() - last
+                self._save_when_due()
+                last = time.monotonic()
                 yield report
-        finally:
+        except GeneratorExit:
             self.save()
+            raise
+        except Exception:
+            # The step may have used up the arrays; the folder still has what was acknowledged.
+            self._restore()
+            raise
+        self.save()

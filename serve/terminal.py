@@ -18,6 +18,7 @@ from serve.output import Output, TextOutput, printable
 from serve.records import report_record
 from serve.sample import Reply
 from serve.session import Session, Turn
+from serve.undoing import plan_typed, take_back
 
 HELP = """\
 Say something; then press 1 to 5 to pick the best reply, or type a better one and press Enter, or
@@ -25,6 +26,8 @@ press Enter alone to skip. Begin a typed answer with a blank if its first letter
 /context         the conversation that the next prompt is made of (a file you may edit)
 /forget-context  begin a new conversation; the weights keep what they learned
 /report          size, lessons, digest and held-out figures
+/undo            take back the last lesson; /undo 3 the last three, /undo event 17 that event
+/redo            take back the last undo
 /lr NUMBER       learning rate of lessons; without a number, show it
 /quit            save and leave (also Ctrl-D)"""
 
@@ -108,6 +111,11 @@ def _command(session: Session, output: Output, text: str) -> None:
         output.say("The context is empty.")
     elif name == "/report":
         output.report(report_record(session, None))
+    elif name == "/undo":
+        agreed = argument.endswith("yes")
+        take_back(session, output, plan_typed(session, argument), agreed, "say yes after it")
+    elif name == "/redo":
+        take_back(session, output, session.plan_redo(), argument == "yes", "say /redo yes")
     elif name == "/lr":
         if argument:
             session.learning_rate = _rate(argument)

@@ -3,11 +3,13 @@
 import dataclasses
 from collections.abc import Iterator
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from model.config import ModelConfig, new_config
+from model.transformer import Params, init_params
 from train.optimizer import OptimizerConfig
 from train.step import StepConfig
 from train.windows import Batch
@@ -28,6 +30,17 @@ def small_config(**overrides) -> ModelConfig:
         "context": 16,
     }
     return new_config("2m", **{**fields, **overrides})
+
+
+def random_params(config: ModelConfig, seed: int = 1) -> Params:
+    """Parameters in which every leaf matters: newborn models write nothing to the stream yet."""
+    key = jax.random.key(seed)
+    leaves, structure = jax.tree.flatten(init_params(config, key))
+    noisy = [
+        leaf + 0.3 * jax.random.normal(jax.random.fold_in(key, number), leaf.shape)
+        for number, leaf in enumerate(leaves)
+    ]
+    return jax.tree.unflatten(structure, noisy)
 
 
 def random_batch(config: ModelConfig, rows: int = 2, seed: int = 0) -> Batch:

@@ -24,7 +24,7 @@ def born(tmp_path_factory, tokenizer):
     config = config_of(head_dim=6)
     adopt(folder / "life", config, random_params(config), tokenizer)
     with open_life(folder / "life", read_only=True) as life:
-        export_model(life, restore(life), folder / "export", format_="huggingface")
+        export_model(life, restore(life)[0], folder / "export", format_="huggingface")
     return folder
 
 

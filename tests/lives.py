@@ -14,7 +14,7 @@ from train.reading_plan import ReadingConfig
 from train.step import StepConfig
 
 SAMPLING = SamplingConfig(replies=3, max_new_tokens=6)
-READING = ReadingConfig(learning_rate=1e-2, warmup_steps=4, held_out_windows=4)
+READING = ReadingConfig(batch_size=1, learning_rate=1e-2, warmup_steps=4, held_out_windows=4)
 
 
 def write_book(folder: Path, text: str, name: str = "page.txt", start: int = 0) -> Book:

@@ -69,7 +69,7 @@ def test_digest_and_manifest_are_returned_and_kept(tmp_path: Path) -> None:
     metadata = {"sizes": (1, 2), "rate": 0.1}
     tree = {"w": jnp.ones((2, 3), jnp.bfloat16)}
     digest, written = save_checkpoint(tmp_path, tree, event=3, metadata=metadata)
-    assert written == checkpoint.read_manifest(tmp_path, 3)
+    assert written == checkpoint.read_manifest(tmp_path / "3")
     assert written["digest"] == digest == tree_digest(tree)
     assert written["metadata"] == {"sizes": [1, 2], "rate": 0.1}
     assert written["leaves"] == {"w": {"dtype": "bfloat16", "shape": [2, 3]}}

@@ -143,4 +143,4 @@ def test_a_manifest_of_other_json_is_damage(copied: Path) -> None:
     for content in ("[]", "null", '{"check": 1}', "[" * 100_000, json.dumps({"a": 1})):
         (copied / "7" / manifest.MANIFEST).write_text(content)
         with pytest.raises(ValueError, match=r"MANIFEST\.json is damaged"):
-            checkpoint.read_manifest(copied, 7)
+            checkpoint.read_manifest(copied / "7")

@@ -94,7 +94,17 @@ def test_report_is_one_object(command, folder):
     code, out, _ = command("--mode=report", "--json")
     assert code == 0
     (report,) = objects(out)
-    assert set(report) == {"event", "size", "parameters", "lessons", "steps", "sha256", "books"}
+    assert set(report) == {
+        "event",
+        "size",
+        "parameters",
+        "lessons",
+        "steps",
+        "sha256",
+        "disk",
+        "checkpoints",
+        "books",
+    }
     with open_session(folder / "life", read_only=True) as session:
         assert report["sha256"] == tree_digest(session.state.train)
         assert report["steps"] == session.state.steps

@@ -98,7 +98,7 @@ def test_import_of_an_export_has_the_same_bits(born, tmp_path):
             open_life(born / "life", read_only=read_only) as one,
             open_life(tmp_path / "again", read_only=read_only) as other,
         ):
-            left, right = restore(one), restore(other)
+            left, right = restore(one)[0], restore(other)[0]
             assert left.config == right.config
             assert tree_digest(left.train) == tree_digest(right.train)
             assert one.tokenizer.sha256 == other.tokenizer.sha256
@@ -116,7 +116,7 @@ def test_an_imported_model_reads_learns_and_comes_back(source, tmp_path, alice_t
     # Without its checkpoints the life is made again from the imported weights and the journal.
     shutil.rmtree(tmp_path / "life" / "checkpoints")
     with open_life(tmp_path / "life", read_only=True) as life:
-        assert tree_digest(restore(life).train) == digest
+        assert tree_digest(restore(life)[0].train) == digest
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone"])
@@ -133,7 +133,7 @@ def test_damaged_birth_weights_are_named(source, tmp_path, damage):
         open_life(tmp_path / "life") as life,
         pytest.raises(ValueError, match=r"birth\.safetensors"),
     ):
-        restore(life)
+        restore(life)[0]
 
 
 def test_files_with_an_index_and_half_precision_come_in(born, source, tmp_path):
@@ -155,9 +155,9 @@ def test_files_with_an_index_and_half_precision_come_in(born, source, tmp_path):
     index = {"metadata": {}, "weight_map": places}
     (source / "model.safetensors.index.json").write_text(json.dumps(index))
     with import_model(source, tmp_path / "life") as life:
-        found = restore(life).train.params
+        found = restore(life)[0].train.params
     with open_life(born / "life", read_only=True) as life:
-        wanted = restore(life).train.params
+        wanted = restore(life)[0].train.params
     for left, right in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         assert np.array_equal(left, np.asarray(right).astype(jnp.bfloat16).astype(np.float32))
 
@@ -237,7 +237,7 @@ def test_a_weight_beyond_half_precision_is_named(tmp_path, tokenizer):
     params["embed"]["table"][3, 4] = 70_000
     adopt(tmp_path / "life", config, params, tokenizer)
     with open_life(tmp_path / "life", read_only=True) as life:
-        state = restore(life)
+        state = restore(life)[0]
         with pytest.raises(ValueError, match=r"embed_tokens\.weight has a weight of size 70000"):
             export_model(life, state, tmp_path / "to", format_="gguf", dtype="f16")
         export_model(life, state, tmp_path / "to", format_="gguf", dtype="f32")

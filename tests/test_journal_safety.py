@@ -1,5 +1,6 @@
 """The journal: no kill, full disk or damage gives another life."""
 
+import contextlib
 import os
 import random
 import resource
@@ -154,10 +155,63 @@ def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_is_refused(journal: Journal, path: Path) -> None:
-    journal._connection.execute("PRAGMA user_version = 2")
+    journal._connection.execute("PRAGMA user_version = 3")
     journal.close()
-    with pytest.raises(ValueError, match="format 2, this program reads up to 1; install"):
+    with pytest.raises(ValueError, match="format 3, this program reads up to 2; install"):
         Journal.open(path)
+
+
+def test_an_older_format_is_migrated_and_the_old_file_stays(journal: Journal, path: Path) -> None:
+    events = [journal.append("birth", {}), journal.append("lesson", {}, say="hello")]
+    journal._connection.execute("PRAGMA user_version = 1")
+    journal.close()
+    with Journal.open(path, read_only=True) as reader:
+        assert list(reader.events()) == events
+    old = path.with_name("journal.format-1.sqlite")
+    assert not old.exists(), "a reader changes nothing"
+    for _ in range(2):
+        with Journal.open(path) as migrated:
+            assert list(migrated.events()) == events and migrated.search("hello")
+            assert migrated._connection.execute("PRAGMA user_version").fetchone()[0] == 2
+    assert old.stat().st_mode & 0o777 == 0o600
+    with contextlib.closing(sqlite3.connect(old)) as kept:
+        assert kept.execute("PRAGMA user_version").fetchone()[0] == 1
+        assert kept.execute("SELECT count(*) FROM events").fetchone()[0] == 2
+    assert sorted(file.name for file in path.parent.iterdir()) == [old.name, path.name]
+
+
+def test_a_clock_that_runs_backwards_changes_no_order(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = iter(["2026-01-02", "2026-01-01", "1970-01-01", "2025-01-01"])
+    monkeypatch.setattr("train.journal.utc_now", lambda: next(times))
+    written = [journal.append("lesson", {"n": n}) for n in range(4)]
+    assert [event.id for event in written] == [1, 2, 3, 4]
+    assert list(journal.events()) == written and journal.last() == written[-1]
+
+
+def test_a_copy_made_while_in_use_is_a_prefix_or_refused(journal: Journal, path: Path) -> None:
+    """File by file, with rows written in between, as a backup program does it."""
+    opened = 0
+    for number in range(30):
+        copied = path.parent / f"copy{number}"
+        copied.mkdir()
+        files = [file for file in sorted(path.parent.iterdir()) if file.is_file()]
+        for file in files[:: 1 if number % 2 else -1]:
+            shutil.copyfile(file, copied / file.name)
+            for n in range(number % 3):
+                journal.append("lesson", {"n": n, "pad": "x" * 3000 * number})
+        if number % 5 == 4:
+            journal._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        events = list(journal.events())
+        try:
+            with Journal.open(copied / path.name) as copy:
+                found = list(copy.events())
+            assert found == events[: len(found)]
+            opened += 1
+        except ValueError as error:
+            assert "damaged or unreadable" in str(error)
+    assert opened > 10
 
 
 def test_a_missing_event_is_damage(journal: Journal, path: Path) -> None:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import small_config, with_windows
+from conftest import random_params, small_config, with_windows
 
 from model.axes import count_parameters, param_axes, shape_of
 from model.cache import init_cache
@@ -18,16 +18,18 @@ from model.transformer import (
     extend,
     forward,
     head_table,
-    init_params,
 )
 
 UNTIED = partial(small_config, tied_embedding=False)
 
 
-def logits(params, tokens_BT, config, segments_BT=None, dtype=jnp.float32):
+run = jax.jit(forward, static_argnames=("config", "dtype"))
+
+
+def logits(params, tokens_BT, config, segments_BT=None):
     if segments_BT is None:
         segments_BT = jnp.zeros_like(tokens_BT)
-    return forward(params, tokens_BT, segments_BT, config, dtype)
+    return run(params, tokens_BT, segments_BT, config=config, dtype=jnp.dtype("float32"))
 
 
 @pytest.mark.parametrize("config", [small_config(), UNTIED()], ids=["tied", "untied"])
@@ -47,7 +49,7 @@ def test_sizes_are_within_a_tenth_of_their_names(name, millions):
 
 def test_a_later_token_changes_no_earlier_logit():
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (1, config.context), 0, config.vocab_size)
     before = logits(params, tokens_BT, config)
     for changed in range(1, config.context):
@@ -59,7 +61,7 @@ def test_a_later_token_changes_no_earlier_logit():
 
 def test_nothing_is_seen_across_segments():
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (1, config.context), 0, config.vocab_size)
     segments_BT = jnp.arange(config.context)[None] // 6
     before = logits(params, tokens_BT, config, segments_BT)
@@ -71,7 +73,7 @@ def test_nothing_is_seen_across_segments():
 
 def test_a_window_hides_what_lies_further_back():
     config = with_windows(small_config(n_layers=1), (3, 3))
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (1, config.context), 0, config.vocab_size)
     before = logits(params, tokens_BT, config)
     after = logits(params, tokens_BT.at[0, 0].add(1), config)
@@ -82,12 +84,12 @@ def test_a_window_hides_what_lies_further_back():
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_jit_equals_eager(dtype):
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (2, config.context), 0, config.vocab_size)
     segments_BT = jnp.zeros_like(tokens_BT)
-    run = partial(forward, config=config, dtype=jnp.dtype(dtype))
-    eager = run(params, tokens_BT, segments_BT)
-    jitted = jax.jit(run)(params, tokens_BT, segments_BT)
+    how = {"config": config, "dtype": jnp.dtype(dtype)}
+    eager = forward(params, tokens_BT, segments_BT, **how)
+    jitted = run(params, tokens_BT, segments_BT, **how)
     # A bfloat16 rounding that falls the other way moves a logit by about one part in 256.
     tolerance = 1e-5 if dtype == "float32" else 2e-2
     np.testing.assert_allclose(eager, jitted, rtol=0, atol=tolerance * np.abs(eager).max())
@@ -96,24 +98,24 @@ def test_jit_equals_eager(dtype):
 @pytest.mark.parametrize("windows", [(16, 16), (5, 16)])
 def test_cached_decoding_equals_the_whole_window(windows):
     config = with_windows(small_config(), windows, windows)
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (2, config.context), 0, config.vocab_size)
     whole = logits(params, tokens_BT, config)
     cache = init_cache(config, 2, config.context, jnp.float32)
+    more = jax.jit(extend, static_argnames=("config", "dtype"))
     parts = []
     for start, stop in [(0, 7), (7, 8), (8, 9), (9, 16)]:
-        x_BTD, cache = extend(
-            params, tokens_BT[:, start:stop], cache, jnp.int32(start), config, jnp.float32
-        )
+        how = {"config": config, "dtype": jnp.dtype("float32")}
+        x_BTD, cache = more(params, tokens_BT[:, start:stop], cache, jnp.int32(start), **how)
         parts.append(
             apply_head(params["norm_out"], head_table(params, config), x_BTD, config, jnp.float32)
         )
-    np.testing.assert_allclose(jnp.concatenate(parts, axis=1), whole, rtol=0, atol=2e-5)
+    np.testing.assert_allclose(jnp.concatenate(parts, axis=1), whole, rtol=0, atol=1e-4)
 
 
 def test_a_position_is_relative():
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jax.random.randint(jax.random.key(2), (1, 6), 0, config.vocab_size)
     alone = logits(params, tokens_BT, config)
     shifted_BT = jnp.concatenate([jnp.zeros((1, 5), jnp.int32), tokens_BT], axis=1)
@@ -142,7 +144,7 @@ def test_sizes_that_cannot_be_are_refused(change, words):
 
 def test_a_tree_of_another_config_is_refused():
     config = small_config()
-    params = init_params(config, jax.random.key(1))
+    params = random_params(config)
     tokens_BT = jnp.zeros((1, 4), jnp.int32)
     with pytest.raises(ValueError, match="does not fit the config"):
         logits(params, tokens_BT, small_config(n_layers=3))

@@ -34,7 +34,7 @@ PLAIN = " Off with\nher head"
 
 def export(workdir, to, **options):
     with open_life(workdir, read_only=True) as life:
-        export_model(life, restore(life), to, **options)
+        export_model(life, restore(life)[0], to, **options)
     return to
 
 
@@ -59,7 +59,7 @@ def folder(tmp_path_factory, shelf, tokenizer):
 @pytest.fixture(scope="module")
 def state(folder):
     with open_life(folder / "trained", read_only=True) as life:
-        return restore(life)
+        return restore(life)[0]
 
 
 @pytest.fixture(scope="module")
@@ -292,7 +292,7 @@ def test_random_llamas_come_in(folder, tmp_path, transformers, tokenizer_proto):
         (source / "tokenizer.model").write_bytes(tokenizer_proto)
         import_model(source, tmp_path / f"{name}-life", dtype="float32").close()
         with open_life(tmp_path / f"{name}-life") as life:
-            state = restore(life)
+            state = restore(life)[0]
         ours = our_logits(state.train.params, np.array(task["ids_BT"]), state.config.model)
         assert np.max(np.abs(ours - transformers[name])) < 2e-5, name
         assert np.std(ours) > 0.3

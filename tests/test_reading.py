@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from lives import READING, new_life, open_session, write_book
 
+from train import reading_plan
 from train.evaluate import bits_per_byte, sample_held_out
 from train.flat_tree import tree_digest
 from train.reading import BookReport, Progress, finished_reports
@@ -143,6 +144,25 @@ def test_a_batch_reads_several_windows_in_one_step(tmp_path, alice_text, books):
         total = sum(event.data["windows"] for event in windows)
         assert session.state.steps == -(-total // 4)
         assert tree_digest(session.state.train) == digest
+
+
+def test_the_pace_changes_at_a_step_whatever_stops_before_it(
+    tmp_path, alice_text, books, monkeypatch
+):
+    monkeypatch.setattr(reading_plan, "YOUNG", reading_plan.Pace(1, 1e-3, 7))
+    monkeypatch.setattr(reading_plan, "YOUNG_STEPS", 7)
+    own_pace = dataclasses.replace(READING, batch_size=None, learning_rate=None)
+    digests = []
+    for name, stops in [("whole", []), ("stopped", [3, 7, 15])]:
+        new_life(tmp_path / name, alice_text)
+        for steps in [*stops, None]:
+            digest = read(tmp_path / name, books[:1], dataclasses.replace(own_pace, steps=steps))
+        digests.append(digest)
+        with open_session(tmp_path / name, read_only=True) as session:
+            rows = [event.data for event in session.life.journal.events(kinds=("read",))]
+            sizes = [row["batch_size"] for row in rows for _ in range(row["windows"])]
+            assert sizes == [1] * 7 + [8] * (len(sizes) - 7) and len(sizes) > 15
+    assert digests[0] == digests[1]
 
 
 def test_a_book_shorter_than_a_window_is_one_short_window(tmp_path, alice_text):

@@ -11,11 +11,9 @@ from model.axes import param_axes, shape_of
 from model.transformer import Params
 from train.durable import sha256_file
 from train.flat_tree import flatten_tree, path_string
-from train.life import Life, bear_life, birth_data, require_place
+from train.life import BIRTH_WEIGHTS, Life, bear_life, birth_data, require_place
 from train.step import StepConfig
 from train.tensor_file import load_tensors, save_tensors
-
-WEIGHTS = "birth.safetensors"
 
 
 def adopt_life(
@@ -45,11 +43,11 @@ def adopt_life(
     require_place(workdir, seed)
 
     def birth(folder: Path) -> dict[str, Any]:
-        path = folder / WEIGHTS
+        path = folder / BIRTH_WEIGHTS
         arrays = {name: np.asarray(leaf) for name, leaf in flatten_tree(params).items()}
         save_tensors(path, arrays)
         path.chmod(0o600)
-        weights = {"file": WEIGHTS, "sha256": sha256_file(path)}
+        weights = {"file": BIRTH_WEIGHTS, "sha256": sha256_file(path)}
         return {**birth_data(config, seed, proto), "weights": weights, "origin": origin}
 
     return bear_life(workdir, proto, birth)

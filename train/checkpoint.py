@@ -84,8 +84,8 @@ def load_checkpoint(
     Raises:
       ValueError: a damaged, missing or extra file, or another structure, shape or dtype.
     """
-    manifest = read_manifest(folder, event)
     where = folder / str(event)
+    manifest = _manifest_of(where, event)
     if digest is not None and manifest["digest"] != digest:
         raise ValueError(
             f"the checkpoint {where} has the digest {manifest['digest']}, want {digest}; "
@@ -102,6 +102,16 @@ def load_checkpoint(
         raise ValueError(damage_sentence(where, "the restored arrays differ from the saved ones"))
     paths, structure = jax.tree.flatten_with_path(abstract_tree)
     return jax.tree.unflatten(structure, [restored[path_string(path)] for path, _ in paths])
+
+
+def check_checkpoint(folder: Path, event: int, digest: str) -> bool:
+    """Whether the files of a checkpoint are those that were saved, with this digest."""
+    try:
+        manifest = _manifest_of(folder / str(event), event)
+        verify_files(folder / str(event), manifest["files"])
+    except ValueError:
+        return False
+    return manifest["digest"] == digest
 
 
 def list_checkpoints(folder: Path) -> list[int]:
@@ -135,6 +145,13 @@ def clean_checkpoints(folder: Path) -> None:
     for path in list(folder.iterdir()) if folder.is_dir() else ():
         if _LEFTOVER.fullmatch(path.name):
             _remove(path)
+
+
+def _manifest_of(where: Path, event: int) -> dict[str, Any]:
+    manifest = read_manifest(where)
+    if manifest["event"] != event:
+        raise ValueError(damage_sentence(where, f"it was saved as event {manifest['event']}"))
+    return manifest
 
 
 def _publish(

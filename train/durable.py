@@ -3,6 +3,8 @@
 import contextlib
 import hashlib
 import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -33,6 +35,36 @@ def write_file(path: Path, data: bytes, mode: int = 0o600) -> None:
         ) from error
 
 
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """What is written into the yielded folder is at `path`, durably, once the block is left.
+
+    Whatever cuts the block short leaves `path` as it was.
+
+    Raises:
+      ValueError: something is at `path` already that is not an empty folder.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise ValueError(f"a new folder was wanted, got {path} with files in it; name another.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(mode=0o700)
+    try:
+        yield part
+        fsync_tree(part)
+        part.rename(path)
+    except BaseException:
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    fsync_folder(path.parent)
+
+
+def fsync_file(path: Path) -> None:
+    """What the file `path` holds is on the disk."""
+    _fsync(path, os.O_RDONLY)
+
+
 def fsync_folder(path: Path) -> None:
     """The names in the folder `path` are on the disk; OSError when the disk refuses."""
     _fsync(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -44,6 +76,12 @@ def fsync_tree(path: Path) -> None:
         for name in names:
             _fsync(folder / name, os.O_RDONLY)
         fsync_folder(folder)
+
+
+def disk_use(path: Path) -> int:
+    """Bytes of all files below `path`."""
+    files = [folder / name for folder, _, names in path.walk() for name in names]
+    return sum(file.lstat().st_size for file in files if file.exists())
 
 
 def sha256_file(path: Path) -> str:

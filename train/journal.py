@@ -7,7 +7,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +17,7 @@ from train.records import (
     Event,
     Hit,
     encode_data,
+    event_checksum,
     row_checksum,
     searchable,
     utc_now,
@@ -75,8 +76,12 @@ class Journal:
                 connection = _connect_reader(path) if read_only else _connect_writer(path)
                 stack.callback(connection.close)
                 _require_ours(path, connection)
+                if not read_only:
+                    _migrate(path, connection)
             except _ERRORS as error:
                 raise ValueError(_unreadable_sentence(path, error)) from error
+            except OSError as error:
+                raise ValueError(f"the journal {path} could not be opened: {error}.") from error
             stack.pop_all()
         return cls(path, connection)
 
@@ -102,14 +107,26 @@ class Journal:
         with self._transaction():
             number = self._connection.execute("SELECT max(id) FROM events").fetchone()[0] or 0
             row = (number + 1, utc_now(), kind, text)
-            self._connection.execute(
-                "INSERT INTO events VALUES (?,?,?,?,?)", (*row, row_checksum(row))
-            )
-            if say or answer:
-                self._connection.execute(
-                    "INSERT INTO talk VALUES (?,?,?)", (searchable(say), searchable(answer), row[0])
-                )
+            self._insert(row, say, answer)
         return Event(row[0], row[1], kind, json.loads(text))
+
+    def adopt(self, events: Iterable[tuple[Event, str]]) -> None:
+        """The events, each with its checksum, are in this empty journal, as they were in theirs.
+
+        Raises:
+          ValueError: a checksum does not fit, numbers are missing, or the disk refuses.
+        """
+        with self._transaction():
+            for number, (event, checksum) in enumerate(events, start=1):
+                row = (event.id, event.time, event.kind, encode_data(event.kind, event.data))
+                if event.id != number or row_checksum(row) != checksum:
+                    raise ValueError(f"event {number} has changed; take another copy.")
+                self._insert(row, event.data.get("say", ""), event.data.get("answer", ""))
+
+    def copy(self, path: Path) -> None:
+        """A new journal at `path` has the same events; it knows no checkpoint."""
+        with Journal.create(path) as copy:
+            copy.adopt((event, event_checksum(event)) for event in self.events())
 
     def events(
         self, after: int = 0, kinds: Collection[str] | None = None, until: int | None = None
@@ -146,6 +163,10 @@ class Journal:
     def count(self, kind: str) -> int:
         """How many events of that kind there are."""
         return self._read("SELECT count(*) FROM events WHERE kind = ?", (kind,))[0][0]
+
+    def index(self) -> list[tuple[int, str]]:
+        """(id, kind) of every event, ascending, without reading what they hold."""
+        return self._read("SELECT id, kind FROM events ORDER BY id")
 
     def record_checkpoint(self, event: int, digest: str, manifest: dict[str, Any]) -> None:
         """The checkpoint of `event` is known.
@@ -197,6 +218,13 @@ class Journal:
             finally:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
+
+    def _insert(self, row: tuple[int, str, str, str], say: str, answer: str) -> None:
+        add = self._connection.execute
+        add("INSERT INTO events VALUES (?,?,?,?,?)", (*row, row_checksum(row)))
+        if say or answer:
+            talk = (searchable(say), searchable(answer), row[0])
+            add("INSERT INTO talk VALUES (?,?,?)", talk)
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         with self._lock:
@@ -261,6 +289,28 @@ def _require_ours(path: Path, connection: sqlite3.Connection) -> None:
         raise ValueError(_unreadable_sentence(path, result))
     if (newest := value("SELECT max(id) FROM events") or 0) != value("SELECT count(*) FROM events"):
         raise ValueError(_unreadable_sentence(path, f"events up to {newest} are missing"))
+    for row in connection.execute("SELECT * FROM events ORDER BY id"):
+        if row_checksum(row[:4]) != row[4]:
+            raise ValueError(_unreadable_sentence(path, f"event {row[0]} has changed"))
+
+
+def _migrate(path: Path, connection: sqlite3.Connection) -> None:
+    """The journal has this program's format; the file as it was is kept beside it."""
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found == FORMAT:
+        return
+    kept = path.with_name(f"{path.stem}.format-{found}.sqlite")
+    part = path.with_name(f".{kept.name}.part")
+    part.unlink(missing_ok=True)
+    part.touch(mode=0o600)
+    with contextlib.closing(_connect(part, "mode=rw")) as copy:
+        connection.backup(copy)
+        # One plain file, without a WAL beside it.
+        copy.execute("PRAGMA journal_mode = DELETE")
+    durable.fsync_file(part)
+    part.replace(kept)
+    durable.fsync_folder(path.parent)
+    connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _unreadable_sentence(path: Path, reason: object) -> str:

@@ -15,7 +15,7 @@ from train.windows import Batch
 
 LEARNING_RATE = 3e-4
 # Rows are padded to whole blocks, so that few lengths have to be compiled.
-ROW_BLOCK = 64
+ROW_BLOCK = 128
 
 Kind = Literal["pick", "teach"]
 
@@ -36,10 +36,16 @@ class Lesson:
 
 
 class Question(NamedTuple):
-    """What was asked: the person's words, and the ids of the prompt that carried them."""
+    """What was asked: the person's words, and the ids of the prompt that carried them.
+
+    `turn` is the event of the replies, `room` how many ids the prompt was allowed; with both, the
+    prompt can be made anew when an earlier lesson is undone.
+    """
 
     say: str
     prompt: Sequence[int]
+    turn: int | None = None
+    room: int | None = None
 
 
 def give_lesson(
@@ -74,7 +80,10 @@ def give_lesson(
         "prompt": [int(token) for token in question.prompt],
         "answer_ids": answer_ids,
         "learning_rate": learning_rate,
+        "context": state.config.model.context,
     }
+    if question.turn is not None and question.room is not None:
+        data |= {"turn": question.turn, "room": question.room}
     train, loss = train_step(state.train, batch, learning_rate, state.config)
     before = float(loss)
     losses_BT = np.asarray(batch_losses(train.params, batch, state.config))
@@ -84,13 +93,11 @@ def give_lesson(
         "loss_after": after,
         "p_before": math.exp(-before * len(answer_ids)),
         "p_after": math.exp(-after * len(answer_ids)),
+        "seconds": time.monotonic() - started,
     }
     event = life.journal.append("lesson", {**data, **results}, say=question.say, answer=answer)
     state = state._replace(train=train, event=event.id, lessons=state.lessons + 1)
-    seconds = time.monotonic() - started
-    return state, Lesson(
-        event=event.id, kind=kind, say=question.say, answer=answer, seconds=seconds, **results
-    )
+    return state, Lesson(event=event.id, kind=kind, say=question.say, answer=answer, **results)
 
 
 def apply_lesson(life: Life, state: LifeState, data: dict[str, Any]) -> LifeState:

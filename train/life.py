@@ -21,6 +21,8 @@ from train.step import StepConfig
 from train.versions import versions
 from train.windows import EncodedBook, Pass, encode_book, join_books, window_stream
 
+# The weights of a life that began with an import.
+BIRTH_WEIGHTS = "birth.safetensors"
 # Named streams of the life's root key; a stream is folded with a count, never split in a loop.
 INIT_STREAM, REPLIES_STREAM = range(2)
 

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Self
 
 
+class UnwritableError(ValueError):
+    """The folder can be read but not written: a read-only disk, or permissions."""
+
+
 class WriterLock:
     """A context in which this is the only writer of the model folder.
 
@@ -38,11 +42,11 @@ def _acquire(workdir: Path) -> int:
     if not workdir.is_dir():
         raise ValueError(f"there is no model folder {workdir}; check --workdir.")
     if not os.access(workdir, os.W_OK | os.X_OK, effective_ids=True):
-        raise ValueError(_unwritable_sentence(workdir, "its permissions forbid writing"))
+        raise _unwritable(workdir, "its permissions forbid writing")
     try:
         descriptor = os.open(workdir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
-        raise ValueError(_unwritable_sentence(workdir, error.strerror)) from error
+        raise _unwritable(workdir, error.strerror) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, 0)
@@ -53,7 +57,7 @@ def _acquire(workdir: Path) -> int:
         raise ValueError(_held_sentence(workdir, holder)) from error
     except OSError as error:
         os.close(descriptor)
-        raise ValueError(_unwritable_sentence(workdir, error.strerror)) from error
+        raise _unwritable(workdir, error.strerror) from error
     return descriptor
 
 
@@ -64,8 +68,8 @@ def _held_sentence(workdir: Path, holder: str) -> str:
     )
 
 
-def _unwritable_sentence(workdir: Path, reason: str | None) -> str:
-    return (
+def _unwritable(workdir: Path, reason: str | None) -> UnwritableError:
+    return UnwritableError(
         f"the model folder {workdir} cannot be opened for writing: {reason}; correct its "
         "permissions, or open it for reading (--mode=report)."
     )

@@ -34,13 +34,12 @@ def seal(path: Path, body: dict[str, Any]) -> dict[str, Any]:
     return manifest
 
 
-def read_manifest(folder: Path, event: int) -> dict[str, Any]:
-    """The manifest of a checkpoint, proved undamaged; keys as `save_checkpoint` wrote them.
+def read_manifest(where: Path) -> dict[str, Any]:
+    """The manifest in the folder `where`, proved undamaged; keys as `seal` was given them.
 
     Raises:
-      ValueError: there is none, it is damaged, of another event, or of a newer format.
+      ValueError: there is none, it is damaged, or of a newer format.
     """
-    where = folder / str(event)
     try:
         raw = (where / MANIFEST).read_bytes()
         manifest = json.loads(raw)
@@ -58,8 +57,6 @@ def read_manifest(folder: Path, event: int) -> dict[str, Any]:
             f"the checkpoint {where} has format {manifest['format']}, this program reads up to "
             f"{FORMAT}; install a newer version."
         )
-    if manifest["event"] != event:
-        raise ValueError(damage_sentence(where, f"it was saved as event {manifest['event']}"))
     return manifest
 
 

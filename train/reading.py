@@ -10,9 +10,10 @@ import jax
 import numpy as np
 
 from train.books import Book, save_book
+from train.effective import effective_events
 from train.evaluate import forgetting_report
 from train.life import Life, LifeState
-from train.reading_plan import ReadingConfig, ReadingPass, books_read, next_pass
+from train.reading_plan import ReadingConfig, ReadingPass, books_read, next_pass, pace_at
 from train.step import train_step
 from train.windows import Batch
 
@@ -72,7 +73,7 @@ def finished_reports(life: Life, books: Sequence[Book], *, mix: bool) -> list[Bo
     groups = [list(books)] if mix else [[book] for book in books]
     wanted = [[book.sha256 for book in group] for group in groups]
     found = {}
-    for event in life.journal.events(kinds=("book",)):
+    for event in effective_events(life.journal, kinds=("book",)):
         found[tuple(event.data["books"])] = event.data
     reports = [found[tuple(hashes)] for hashes in wanted if tuple(hashes) in found]
     return [_book_report(data) for data in reports]
@@ -101,7 +102,7 @@ def _read_pass(life, state, todo: ReadingPass, reading: ReadingConfig, should_st
 
 def _open_pass(life, state, todo: ReadingPass, reading: ReadingConfig):
     """The held-out figures from before this pass, measured once and kept in the journal."""
-    for event in life.journal.events(kinds=("open",)):
+    for event in effective_events(life.journal, kinds=("open",)):
         if event.data["books"] == todo.hashes and event.data["pass"] == todo.number:
             return state, event.data["held_out"]
     hashes = list(dict.fromkeys([*books_read(life), *todo.hashes]))
@@ -130,19 +131,20 @@ def _close_pass(life, state, todo: ReadingPass, reading: ReadingConfig, before, 
 
 def _read_row(life, state, todo: ReadingPass, reading: ReadingConfig, should_stop):
     """Some windows read and written to the journal as one row, and the progress they made."""
+    pace = pace_at(state.steps, reading)
     data: dict[str, Any] = {
         "books": todo.hashes,
         "pass": todo.number,
         "first": todo.first,
         "first_step": state.steps,
-        "batch_size": reading.batch_size,
-        "learning_rate": reading.learning_rate,
+        "batch_size": pace.batch_size,
+        "learning_rate": pace.learning_rate,
         "warmup_steps": reading.warmup_steps,
     }
     started = time.monotonic()
     seen: list[tuple[jax.Array, Batch]] = []
     windows = 0
-    left = todo.stop - todo.first
+    left = int(min(todo.stop - todo.first, pace.steps * pace.batch_size))
 
     def wanted(done: int) -> int:
         late = done > 0 and (should_stop() or time.monotonic() - started > ROW_SECONDS)

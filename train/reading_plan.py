@@ -5,6 +5,7 @@ import math
 from typing import NamedTuple
 
 from train.books import Book
+from train.effective import effective_events
 from train.life import Life
 from train.windows import count_windows
 
@@ -14,14 +15,15 @@ class ReadingConfig:
     """How books are read.
 
     `epochs` and `steps` (windows) are totals for the named books in this model's life; None is no
-    limit. `mix` reads all named books as one, their documents shuffled together. The rate rises
-    over the life's first `warmup_steps` reading steps and then stays.
+    limit. `mix` reads all named books as one, their documents shuffled together. Without
+    `batch_size` and `learning_rate` the pace is that of `pace_at`. The rate rises over the life's
+    first `warmup_steps` reading steps and then stays.
     """
 
     epochs: int | None = 1
     steps: int | None = None
-    batch_size: int = 1
-    learning_rate: float = 1e-3
+    batch_size: int | None = None
+    learning_rate: float | None = None
     warmup_steps: int = 100
     mix: bool = False
     held_out_windows: int = 16
@@ -33,12 +35,35 @@ class ReadingConfig:
                 raise ValueError(f"{name} must be at least 1, got {value}; enlarge it.")
         if self.epochs is None and self.steps is None:
             raise ValueError("reading needs an end, got neither epochs nor steps; give one.")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise ValueError(
-                f"learning_rate must be a positive number, got {self.learning_rate}; correct it."
-            )
+        rate = self.learning_rate
+        if rate is not None and not (math.isfinite(rate) and rate > 0):
+            raise ValueError(f"learning_rate must be a positive number, got {rate}; correct it.")
         if self.warmup_steps < 0:
             raise ValueError(f"warmup_steps must be at least 0, got {self.warmup_steps}.")
+
+
+class Pace(NamedTuple):
+    """Windows per step and the peak rate, for so many more steps."""
+
+    batch_size: int
+    learning_rate: float
+    steps: float
+
+
+# A young model learns most from many small steps, an older one from fewer and better ones
+# (docs/first-run.md); the step count of the life decides, so that a stop changes nothing.
+YOUNG_STEPS = 1500
+YOUNG, GROWN = Pace(1, 1e-3, YOUNG_STEPS), Pace(8, 2e-3, math.inf)
+
+
+def pace_at(steps: int, reading: ReadingConfig) -> Pace:
+    """The pace after `steps` reading steps of a life, and how long it lasts."""
+    pace = YOUNG if steps < YOUNG_STEPS else GROWN
+    return Pace(
+        reading.batch_size or pace.batch_size,
+        reading.learning_rate or pace.learning_rate,
+        pace.steps - steps,
+    )
 
 
 class ReadingPass(NamedTuple):
@@ -76,13 +101,13 @@ def _position(life: Life, group: list[Book], context: int) -> tuple[int, int, in
     hashes = [book.sha256 for book in group]
     length = count_windows(life.library.get(hashes), context)
     number = first = total = 0
-    for event in life.journal.events(kinds=("read",)):
+    for event in effective_events(life.journal, kinds=("read",)):
         if event.data["books"] == hashes:
             number, first = event.data["pass"], event.data["first"] + event.data["windows"]
             total += event.data["windows"]
     closed = any(
         event.data["books"] == hashes and event.data["pass"] == number
-        for event in life.journal.events(kinds=("book",))
+        for event in effective_events(life.journal, kinds=("book",))
     )
     if first >= length and closed:
         number, first = number + 1, 0
@@ -91,5 +116,5 @@ def _position(life: Life, group: list[Book], context: int) -> tuple[int, int, in
 
 def books_read(life: Life) -> list[str]:
     """The content hashes of all books read, in the order of their first window."""
-    events = life.journal.events(kinds=("read",))
+    events = effective_events(life.journal, kinds=("read",))
     return list(dict.fromkeys(sha256 for event in events for sha256 in event.data["books"]))

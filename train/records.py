@@ -57,6 +57,11 @@ def row_checksum(row: tuple[Any, ...]) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def event_checksum(event: Event) -> str:
+    """The checksum that an event was written with."""
+    return row_checksum((event.id, event.time, event.kind, encode_data(event.kind, event.data)))
+
+
 def searchable(text: str) -> str:
     """`text` as SQLite can hold it: no NUL, no lone surrogates."""
     return text.replace("\0", " ").encode("utf-8", "replace").decode()

@@ -1,42 +1,70 @@
 """From the journal to the weights and back: restore, apply, save."""
 
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import jax
 
 from model.config import ModelConfig
 from train.adopt import adopted_params
 from train.checkpoint import (
+    check_checkpoint,
     clean_checkpoints,
     list_checkpoints,
     load_checkpoint,
     remove_checkpoint,
     save_checkpoint,
 )
-from train.flat_tree import tree_digest
+from train.effective import effective_events, prefix_digests, undone_events
 from train.lesson import apply_lesson
 from train.life import INIT_STREAM, Life, LifeState
 from train.reading import apply_read
-from train.records import Event
+from train.records import CheckpointRow, Event
 from train.state import TrainState, abstract_state, init_opt_state, init_state
-
-# Older checkpoints are caches that replay can do without.
-KEPT_CHECKPOINTS = 3
+from train.talk import with_present_prompts
+from train.thinning import TRAINING, ages, cost, thinned
 
 Say = Callable[[str], None]
 
 
-def restore(life: Life, say: Say = lambda _: None) -> LifeState:
-    """The state after the journal's last event: newest valid checkpoint, then replay.
+class Replayed(NamedTuple):
+    """How far a replay is: events done and in all, and the seconds that they took at first."""
+
+    events: int
+    of: int
+    seconds: float
+    of_seconds: float
+
+
+Watch = Callable[[Replayed], None]
+
+
+def restore(
+    life: Life, say: Say = lambda _: None, watch: Watch = lambda _: None
+) -> tuple[LifeState, float]:
+    """The state after the journal's last event, and the seconds that replaying took.
+
+    It is the newest valid checkpoint, then the effective events after it.
 
     Args:
       life: an open model folder.
       say: told in a sentence about damaged checkpoints and longer replays.
+      watch: told after every event that is replayed.
     """
     if life.lock is not None:
         clean_checkpoints(life.checkpoints)
     state = _newest_checkpoint(life, say)
     if state is None:
         state = newborn(life)
-    return apply_events(life, state, say)
+    started = time.monotonic()
+    todo = training_events(life, after=state.event)
+    if todo:
+        say(f"replaying {len(todo)} events since the last checkpoint")
+    state = apply_events(life, state, todo, watch)
+    last = life.journal.last()
+    assert last is not None
+    return state._replace(event=last.id), time.monotonic() - started if todo else 0.0
 
 
 def newborn(life: Life) -> LifeState:
@@ -50,14 +78,24 @@ def newborn(life: Life) -> LifeState:
     return LifeState(train, config, event=1, steps=0, lessons=0)
 
 
-def apply_events(life: Life, state: LifeState, say: Say = lambda _: None) -> LifeState:
-    """The state after every event of the journal that `state` does not include yet."""
-    todo = list(life.journal.events(after=state.event))
-    trained = [event for event in todo if event.kind in _APPLY]
-    if trained:
-        say(f"replaying {len(trained)} events since the last checkpoint")
-    for event in todo:
+def training_events(life: Life, after: int = 0) -> list[Event]:
+    """What is to be applied after event `after`, as it has to be after every undo."""
+    events = effective_events(life.journal, after, kinds=TRAINING)
+    return with_present_prompts(life, list(events))
+
+
+def apply_events(
+    life: Life, state: LifeState, events: Iterable[Event], watch: Watch = lambda _: None
+) -> LifeState:
+    """The state after these training events."""
+    events = list(events)
+    total = sum(map(cost, events))
+    done = 0.0
+    for number, event in enumerate(events, start=1):
         state = apply_event(life, state, event)
+        jax.block_until_ready(state.train.params["norm_out"])
+        done += cost(event)
+        watch(Replayed(number, len(events), done, total))
     return state
 
 
@@ -72,33 +110,71 @@ _APPLY = {"read": apply_read, "lesson": apply_lesson}
 
 
 def save(life: Life, state: LifeState) -> str:
-    """A checkpoint of the state exists, older ones are thinned; returns its digest."""
+    """A checkpoint of the state exists and is known, older ones are thinned; its digest."""
+    known = {row.event: row for row in life.journal.checkpoints()}
     if state.event in list_checkpoints(life.checkpoints):
-        return tree_digest(state.train)
+        row = known.get(state.event)
+        if row is not None and check_checkpoint(life.checkpoints, state.event, row.digest):
+            return row.digest
+        # Damaged, or a kill came between it and its row.
+        life.journal.drop_checkpoint(state.event)
+        remove_checkpoint(life.checkpoints, state.event)
+    elif state.event in known:
+        life.journal.drop_checkpoint(state.event)
     metadata = {
         "model": state.config.model.to_json(),
         "steps": state.steps,
         "lessons": state.lessons,
+        "prefix": prefix_digests(life.journal, [state.event])[state.event],
     }
     digest, manifest = save_checkpoint(
         life.checkpoints, state.train, event=state.event, metadata=metadata
     )
     life.journal.record_checkpoint(state.event, digest, manifest)
-    for event in list_checkpoints(life.checkpoints)[:-KEPT_CHECKPOINTS]:
-        life.journal.drop_checkpoint(event)
-        remove_checkpoint(life.checkpoints, event)
+    thin(life)
     return digest
 
 
+def thin(life: Life) -> None:
+    """Only checkpoints worth their disk are left: known, of this life, and well spaced."""
+    valid = [row.event for row in valid_checkpoints(life)]
+    events = effective_events(life.journal, kinds=TRAINING)
+    kept = thinned(ages(valid, events))
+    rows = {row.event for row in life.journal.checkpoints()}
+    folders = set(list_checkpoints(life.checkpoints))
+    for event in sorted((rows | folders) - set(kept)):
+        if event in rows:
+            life.journal.drop_checkpoint(event)
+        if event in folders:
+            remove_checkpoint(life.checkpoints, event)
+
+
+def valid_checkpoints(life: Life, gone: frozenset[int] | None = None) -> list[CheckpointRow]:
+    """The known checkpoints that were made under these same events, newest first.
+
+    Args:
+      life: an open model folder.
+      gone: ids taken back; the present ones when None.
+    """
+    gone = undone_events(life.journal) if gone is None else gone
+    rows = life.journal.checkpoints()
+    digests = prefix_digests(life.journal, [row.event for row in rows], gone)
+    return [row for row in rows if row.manifest["metadata"]["prefix"] == digests[row.event]]
+
+
+def load_state(life: Life, row: CheckpointRow) -> LifeState:
+    """The state of a checkpoint; ValueError when it is damaged."""
+    metadata = row.manifest["metadata"]
+    config = life.birth_config._replace(model=ModelConfig.from_json(metadata["model"]))
+    abstract = abstract_state(config.model, config.optimizer)
+    train = load_checkpoint(life.checkpoints, row.event, abstract, digest=row.digest)
+    return LifeState(train, config, row.event, metadata["steps"], metadata["lessons"])
+
+
 def _newest_checkpoint(life: Life, say: Say) -> LifeState | None:
-    for row in life.journal.checkpoints():
-        metadata = row.manifest["metadata"]
-        config = life.birth_config._replace(model=ModelConfig.from_json(metadata["model"]))
-        abstract = abstract_state(config.model, config.optimizer)
+    for row in valid_checkpoints(life):
         try:
-            train = load_checkpoint(life.checkpoints, row.event, abstract, digest=row.digest)
+            return load_state(life, row)
         except ValueError as error:
             say(f"{error} Going on from an older one and the journal.")
-            continue
-        return LifeState(train, config, row.event, metadata["steps"], metadata["lessons"])
     return None

@@ -1,6 +1,7 @@
 """The tables of the journal."""
 
-FORMAT = 1
+# 2: undo events, which a program that knows only format 1 would pass over.
+FORMAT = 2
 APPLICATION_ID = 0x41505052  # "APPR"
 SCHEMA = f"""
 PRAGMA application_id = {APPLICATION_ID};

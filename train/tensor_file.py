@@ -1,7 +1,7 @@
 """Weights in safetensors files: checked before a byte of them is believed, whole when written.
 
 The format: 8 bytes of header length, a JSON header {name: {dtype, shape, data_offsets}}, and the
-tensors, which fill the rest exactly. This is the only file that imports safetensors.
+tensors, which fill the rest exactly.
 """
 
 import json
