@@ -4,16 +4,30 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test soak defaults growth-dip clean
+.PHONY: run test fuzz soak defaults growth-dip clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
 
-test: .venv/test
+test: .venv/test .venv-peers/made
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/pyrefly check
 	$(BIN)/pytest
+
+# Damaged safetensors headers, 200 times as many as in `make test`.
+fuzz: .venv/test
+	FUZZ_INPUTS=200000 $(BIN)/pytest tests/test_tensor_file.py -k never_surprise
+
+# transformers and llama.cpp, which the tests hold every export to. Without them those tests are
+# skipped and say so.
+PEERS_PYTHON ?= python3.11
+.venv-peers/made: constraints-peers.txt
+	@rm -rf .venv-peers
+	@{ $(PEERS_PYTHON) -m venv .venv-peers && .venv-peers/bin/python -m pip install --quiet \
+	  -c constraints-peers.txt torch transformers sentencepiece protobuf safetensors xllamacpp \
+	  && touch $@; } || { rm -rf .venv-peers; \
+	  echo "no transformers and llama.cpp here: the tests against them will be skipped"; }
 
 # Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call; an hour or two.
 soak: .venv/test
@@ -46,4 +60,4 @@ growth-dip: .venv/test
 	touch $@
 
 clean:
-	rm -rf .venv build *.egg-info
+	rm -rf .venv .venv-peers build *.egg-info

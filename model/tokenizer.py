@@ -6,6 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal, NamedTuple
 
 import numpy as np
 import sentencepiece
@@ -23,6 +24,8 @@ _SENTENCE = re.compile(
 _AROUND = re.compile(r"([\u2581\ud800-\udfff]+)")
 _MAX_SENTENCE_BYTES = 16_384
 _ONLY_ERRORS = 2  # SentencePiece's minloglevel
+# Texts that a tokenizer with a blank in front, or with its own idea of Unicode, gives back changed.
+_PROBES = ("a", "a  b", "\ufb01\u212b\u3000", "e\u0301", "\t\r\0")
 
 
 def _surrogate_or_replacement(error: UnicodeError) -> tuple[str, int]:
@@ -39,7 +42,8 @@ def _surrogate_or_replacement(error: UnicodeError) -> tuple[str, int]:
 codecs.register_error("surrogate_or_replacement", _surrogate_or_replacement)
 
 
-def _decode_utf8(data: bytes) -> str:
+def decode_utf8(data: bytes) -> str:
+    """Returns the text of `data`; surrogates as they are, U+FFFD for what is no character."""
     return data.decode("utf-8", "surrogate_or_replacement")
 
 
@@ -109,6 +113,14 @@ def _training_sentence(message: str, vocab_size: int) -> str:
     )
 
 
+class Piece(NamedTuple):
+    """One entry of a vocabulary; blanks in `text` are U+2581, bytes are <0x41>."""
+
+    text: str
+    score: float
+    kind: Literal["normal", "unknown", "control", "unused", "byte"]
+
+
 @dataclass(frozen=True)
 class Tokenizer:
     """A trained tokenizer; `decode(encode(text)) == text` holds for every string.
@@ -117,46 +129,73 @@ class Tokenizer:
       proto: the SentencePiece model as it is stored.
       sha256: hexadecimal hash of `proto`.
       n_bytes_V: int32, UTF-8 bytes that each token stands for; 0 for the marks; read-only.
+      marks: ids of the document mark, the start and the end of a turn, found by their names.
     """
 
     proto: bytes = field(repr=False)
     sha256: str
     n_bytes_V: np.ndarray = field(repr=False, compare=False)
     _bytes: tuple[bytes, ...] = field(repr=False, compare=False)
+    marks: tuple[int, int, int] = field(compare=False)
     _processor: sentencepiece.SentencePieceProcessor = field(repr=False, compare=False)
-
-    document = DOCUMENT
-    turn_start = TURN_START
-    turn_end = TURN_END
 
     @classmethod
     def from_bytes(cls, proto: bytes) -> "Tokenizer":
         """Returns the tokenizer stored in `proto`.
 
         Raises:
-          ValueError: the bytes are damaged or are another program's tokenizer.
+          ValueError: the bytes are damaged, or are another program's tokenizer that lacks our
+            marks or bytes, or that does not give every text back; says which.
         """
-        damaged = (
-            f"tokenizer of {len(proto)} bytes is damaged or not one of ours, "
-            "want a model made by train_tokenizer; restore tokenizer.model from a copy."
-        )
-        if not proto:
-            raise ValueError(damaged)
         try:
-            processor = sentencepiece.SentencePieceProcessor(model_proto=proto)
+            processor = sentencepiece.SentencePieceProcessor(model_proto=proto or b"-")
             pieces = tuple(_piece_bytes(processor, i) for i in range(processor.vocab_size()))
         except (RuntimeError, ValueError) as error:
-            raise ValueError(damaged) from error
-        marks = tuple(processor.id_to_piece(i) for i in range(min(len(MARKS), len(pieces))))
-        if marks != MARKS or sum(map(processor.is_byte, range(len(pieces)))) != 256:
-            raise ValueError(damaged)
+            raise ValueError(_unusable_sentence(proto, "cannot be read")) from error
+        for mark in MARKS[DOCUMENT:]:
+            if not processor.is_control(processor.piece_to_id(mark)):
+                raise ValueError(_unusable_sentence(proto, f"has no control symbol {mark}"))
+        n_bytes = sum(map(processor.is_byte, range(len(pieces))))
+        if n_bytes != 256:
+            raise ValueError(_unusable_sentence(proto, f"has {n_bytes} byte pieces of 256"))
         n_bytes_V = np.array([len(piece) for piece in pieces], np.int32)
         n_bytes_V.setflags(write=False)
-        return cls(proto, hashlib.sha256(proto).hexdigest(), n_bytes_V, pieces, processor)
+        document, start, end = (processor.piece_to_id(mark) for mark in MARKS[DOCUMENT:])
+        sha256 = hashlib.sha256(proto).hexdigest()
+        self = cls(proto, sha256, n_bytes_V, pieces, (document, start, end), processor)
+        blanks = processor.piece_to_id("\u2581") != processor.unk_id()
+        for probe in _PROBES:
+            if (blanks or " " not in probe) and self.decode(self.encode(probe)) != probe:
+                raise ValueError(_unusable_sentence(proto, f"does not give {probe!r} back"))
+        return self
 
     @property
     def vocab_size(self) -> int:
         return len(self._bytes)
+
+    @property
+    def document(self) -> int:
+        return self.marks[0]
+
+    @property
+    def turn_start(self) -> int:
+        return self.marks[1]
+
+    @property
+    def turn_end(self) -> int:
+        return self.marks[2]
+
+    @property
+    def unknown(self) -> int:
+        return self._processor.unk_id()
+
+    def pieces(self) -> list["Piece"]:
+        """Returns every entry of the vocabulary as SentencePiece stores it, in the order of ids."""
+        model = self._processor
+        return [
+            Piece(model.id_to_piece(i), model.get_score(i), _kind(model, i))
+            for i in range(self.vocab_size)
+        ]
 
     def encode(self, text: str) -> list[int]:
         """Returns the ids of `text`; a mark written out in it is plain text."""
@@ -179,7 +218,26 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Returns the text of `ids`; marks give nothing, bytes that are not UTF-8 give U+FFFD."""
-        return _decode_utf8(b"".join(self._bytes[id_] for id_ in ids))
+        return decode_utf8(b"".join(self._bytes[id_] for id_ in ids))
+
+
+def _unusable_sentence(proto: bytes, why: str) -> str:
+    return (
+        f"tokenizer of {len(proto)} bytes is damaged or not one of ours: it {why}; want a model "
+        "made by train_tokenizer, restore tokenizer.model from a copy."
+    )
+
+
+def _kind(
+    model: sentencepiece.SentencePieceProcessor, id_: int
+) -> Literal["normal", "unknown", "control", "unused", "byte"]:
+    if model.is_unknown(id_):
+        return "unknown"
+    if model.is_control(id_):
+        return "control"
+    if model.is_byte(id_):
+        return "byte"
+    return "unused" if model.is_unused(id_) else "normal"
 
 
 def _piece_bytes(processor: sentencepiece.SentencePieceProcessor, id_: int) -> bytes:
@@ -189,35 +247,3 @@ def _piece_bytes(processor: sentencepiece.SentencePieceProcessor, id_: int) -> b
     if processor.is_byte(id_):
         return bytes([int(piece[3:5], 16)])
     return piece.replace("\u2581", " ").encode()
-
-
-class StreamDecoder:
-    """Turns tokens into text as they come; the parts joined are `Tokenizer.decode` of all ids."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        self._pending = b""
-
-    def push(self, id_: int) -> str:
-        """Returns the text that became complete; the start of a character is held back."""
-        data = self._pending + self._tokenizer.token_bytes(id_)
-        complete = _complete_length(data)
-        self._pending = data[complete:]
-        return _decode_utf8(data[:complete])
-
-    def flush(self) -> str:
-        """Returns what is still held back, U+FFFD for an unfinished character."""
-        data, self._pending = self._pending, b""
-        return _decode_utf8(data)
-
-
-def _complete_length(data: bytes) -> int:
-    """Returns the length of `data` without a character that is begun but not finished."""
-    for back in range(1, min(3, len(data)) + 1):
-        lead = data[-back]
-        if lead >= 0xC0:
-            needed = 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
-            return len(data) - back if back < needed else len(data)
-        if lead < 0x80:
-            break
-    return len(data)

@@ -8,7 +8,18 @@ from typing import Any
 
 from absl import flags
 
-MODES = ("start", "book", "interactive", "report", "grow", "undo", "replay", "revive")
+MODES = (
+    "start",
+    "book",
+    "interactive",
+    "report",
+    "grow",
+    "undo",
+    "replay",
+    "revive",
+    "export",
+    "import",
+)
 
 _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_integer,
@@ -34,7 +45,12 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
     "A new model": [
         (_STRING, "size", None, "2m, 10m, 50m, 124m, 350m or 1b parameters (10m)"),
         (_INT, "seed", None, "of every random draw in this life (0)"),
-        (_STRING, "dtype", None, "inputs of matrix products: bfloat16 or float32 (bfloat16)"),
+        (
+            _STRING,
+            "dtype",
+            None,
+            "inputs of matrix products: bfloat16 or float32 (bfloat16); of an export see below",
+        ),
         (_INT, "vocab_size", None, "pieces of the tokenizer (8192)"),
         (_FLOAT, "context", None, "tokens the model sees at once (256); a ratio when growing"),
         (_INT, "d_model", None, "width of the residual stream (by size)"),
@@ -86,6 +102,11 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
         ),
     ],
+    "To and from other programs": [
+        (_STRING, "to", None, "export: new folder for the files"),
+        (_STRING, "format", None, "export: huggingface, or gguf for llama.cpp (huggingface)"),
+        (_STRING, "from", None, "import: folder of a Llama, safetensors and tokenizer.model"),
+    ],
     "Undoing, replaying, keeping": [
         (_INT, "lessons", None, "undo: so many of the last lessons (1)"),
         (_INT, "event", None, "undo: this event; of an undo, to redo"),
@@ -95,6 +116,8 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_STRING, "exported", None, "revive: folder of such plain files, back into --workdir"),
     ],
 }
+# Format of an export -> what its matrices may be stored as; the first is exact.
+FORMATS = {"huggingface": ("f32", "f16", "bf16"), "gguf": ("f32", "f16", "bf16", "q8_0")}
 _DIMENSIONS = tuple(name for _, name, _, _ in _TABLE["A new model"][3:])
 
 _GROWING = ("width", "ffn", "heads", "groups", "depth", "context_tokens", "noise", "dry_run")
@@ -173,9 +196,17 @@ def parse(argv: Sequence[str]) -> Options:
     given = [name for name in _GROWING if values[name].present]
     if given and values.mode != "grow":
         raise UsageError(f"--{given[0]} belongs to --mode=grow, got --mode={values.mode}.")
-    if values.dtype not in (None, "bfloat16", "float32"):
-        raise UsageError(f"dtype must be bfloat16 or float32, got {values.dtype!r}.")
+    _require_dtype(values.mode, values.format, values.dtype)
     return Options({name: values[name].value for name in values})
+
+
+def _require_dtype(mode: str, format_: str | None, dtype: str | None) -> None:
+    """Nothing; refuses a format or a dtype that the mode does not have."""
+    if format_ not in (None, *FORMATS):
+        raise UsageError(f"format must be huggingface or gguf, got {format_!r}.")
+    known = FORMATS[format_ or "huggingface"] if mode == "export" else ("bfloat16", "float32")
+    if dtype not in (None, *known):
+        raise UsageError(f"dtype must be {' or '.join(known)}, got {dtype!r}.")
 
 
 def help_text() -> str:

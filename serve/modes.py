@@ -12,6 +12,7 @@ from model.axes import count_parameters
 from model.config import new_config
 from serve.flags import Options, stderr
 from serve.growing import grow_session
+from serve.interop_modes import export_mode, import_mode
 from serve.keeping import KEEPING
 from serve.output import JsonOutput, Output, TextOutput
 from serve.records import report_record, size_name
@@ -46,6 +47,8 @@ def run_mode(options: Options) -> int:
         "interactive": _interactive,
         "report": _report,
         "grow": _grow,
+        "export": export_mode,
+        "import": import_mode,
         "undo": _undo,
         **KEEPING,
     }

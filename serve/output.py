@@ -28,6 +28,7 @@ class Output(Protocol):
     def lesson(self, lesson: Lesson, held_out: HeldOut) -> None: ...
     def report(self, record: dict[str, Any]) -> None: ...
     def growth(self, record: dict[str, Any]) -> None: ...
+    def done(self, record: dict[str, Any], sentence: str) -> None: ...
     def undo(self, record: dict[str, Any]) -> None: ...
     def replaying(self, replayed: Replayed) -> None: ...
     def replayed(self, record: dict[str, Any]) -> None: ...
@@ -54,6 +55,10 @@ class JsonOutput:
         self._write(record)
 
     def growth(self, record: dict[str, Any]) -> None:
+        self._write(record)
+
+    def done(self, record: dict[str, Any], sentence: str) -> None:
+        del sentence
         self._write(record)
 
     def undo(self, record: dict[str, Any]) -> None:
@@ -137,6 +142,10 @@ class TextOutput:
     def growth(self, record: dict[str, Any]) -> None:
         for sentence in growth_lines(record):
             self.say(sentence)
+
+    def done(self, record: dict[str, Any], sentence: str) -> None:
+        del record
+        self.say(sentence)
 
     def undo(self, record: dict[str, Any]) -> None:
         self.say(

@@ -101,7 +101,9 @@ def plan_record(plan: Plan, seconds: float | None) -> dict[str, Any]:
 
 
 def size_name(parameters: int) -> str:
-    """A number of parameters as people say it: 10m, 1.3b."""
+    """A number of parameters as people say it: 176k, 10m, 1.3b."""
     if parameters >= 999_500_000:
         return f"{parameters / 1e9:.2g}b"
-    return f"{parameters / 1e6:.0f}m"
+    if parameters >= 999_500:
+        return f"{parameters / 1e6:.0f}m"
+    return f"{parameters / 1e3:.0f}k"

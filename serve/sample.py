@@ -13,7 +13,7 @@ from jax.typing import DTypeLike
 
 from model.cache import LayerCache, init_cache, repeat
 from model.config import ModelConfig
-from model.tokenizer import TURN_END, Tokenizer
+from model.tokenizer import Tokenizer
 from model.transformer import Params, apply_head, extend, head_table
 
 # Tokens per compiled call: small enough to stream, large enough to hide the call.
@@ -54,6 +54,13 @@ class Reply(NamedTuple):
     ended: bool
 
 
+class _Marks(NamedTuple):
+    """Which ids end a reply and which are never drawn; hashable, so that a jit may know them."""
+
+    end: int
+    barred: tuple[int, ...]
+
+
 class _Decoding(NamedTuple):
     cache: list[LayerCache]
     logits_CV: jax.Array
@@ -92,10 +99,11 @@ def sample_replies(
             f"got {len(prompt)}; shorten it or forget the context."
         )
     state = _start(params, prompt, key, config, sampling, dtype)
+    marks = _marks(tokenizer)
     ids_CT = np.zeros((sampling.replies, 0), np.int32)
     log_probs_CT = np.zeros((sampling.replies, 0), np.float32)
     for _ in range(0, steps, CHUNK):
-        state, ids, log_probs = _decode(params, state, len(prompt), config, sampling, dtype)
+        state, ids, log_probs = _decode(params, state, len(prompt), config, sampling, dtype, marks)
         ids_CT = np.concatenate([ids_CT, np.asarray(ids)], axis=1)[:, :steps]
         log_probs_CT = np.concatenate([log_probs_CT, np.asarray(log_probs)], axis=1)[:, :steps]
         yield [
@@ -104,6 +112,12 @@ def sample_replies(
         ]
         if bool(np.all(state.ended_C)):
             return
+
+
+def _marks(tokenizer: Tokenizer) -> _Marks:
+    end = tokenizer.turn_end
+    wordless = np.flatnonzero(tokenizer.n_bytes_V == 0)
+    return _Marks(end, tuple(int(token) for token in wordless if token != end))
 
 
 def _reply(ids_T: np.ndarray, log_probs_T: np.ndarray, tokenizer: Tokenizer) -> Reply:
@@ -146,11 +160,11 @@ def _prefill(params, tokens_1T, length, key, config, sampling, dtype):
     )
 
 
-@partial(jax.jit, static_argnames=("config", "sampling", "dtype"), donate_argnums=(1,))
-def _decode(params, state, prompt_length, config, sampling, dtype):
+@partial(jax.jit, static_argnames=("config", "sampling", "dtype", "marks"), donate_argnums=(1,))
+def _decode(params, state, prompt_length, config, sampling, dtype, marks):
     def advance(state: _Decoding, _):
-        tokens_C, log_probs_C = _draw(state, state.position == prompt_length, sampling)
-        ended_C = state.ended_C | (tokens_C == TURN_END)
+        tokens_C, log_probs_C = _draw(state, state.position == prompt_length, sampling, marks)
+        ended_C = state.ended_C | (tokens_C == marks.end)
         x_C1D, cache = extend(params, tokens_C[:, None], state.cache, state.position, config, dtype)
         logits_CV = _logits(params, x_C1D, config, dtype)
         state = _Decoding(cache, logits_CV, state.position + 1, ended_C, state.key)
@@ -164,14 +178,14 @@ def _logits(params, x_C1D, config, dtype):
     return apply_head(params["norm_out"], head_table(params, config), x_C1D, config, dtype)[:, 0]
 
 
-def _draw(state: _Decoding, first, sampling: SamplingConfig):
+def _draw(state: _Decoding, first, sampling: SamplingConfig, marks: _Marks):
     """One token for every candidate, and its log-probability under the model itself.
 
     Marks other than the end of a turn are never drawn, nor is an empty reply.
     """
     log_probs_CV = jax.nn.log_softmax(state.logits_CV)
     ids_V = jnp.arange(log_probs_CV.shape[1])
-    barred_V = (ids_V < TURN_END) | (first & (ids_V == TURN_END))
+    barred_V = jnp.isin(ids_V, jnp.array(marks.barred)) | (first & (ids_V == marks.end))
     allowed_CV = jnp.where(barred_V, -jnp.inf, log_probs_CV)
     if sampling.temperature == 0:
         tokens_C = jnp.argmax(allowed_CV, axis=-1)
@@ -183,7 +197,7 @@ def _draw(state: _Decoding, first, sampling: SamplingConfig):
                 jax.random.fold_in(jax.random.fold_in(state.key, c), state.position), row
             )
         )(candidates_C, scaled_CV)
-    tokens_C = jnp.where(state.ended_C, TURN_END, tokens_C).astype(jnp.int32)
+    tokens_C = jnp.where(state.ended_C, marks.end, tokens_C).astype(jnp.int32)
     return tokens_C, jnp.take_along_axis(log_probs_CV, tokens_C[:, None], axis=-1)[:, 0]
 
 

@@ -15,6 +15,8 @@ DOORS = {
     "absl.flags": {"serve/flags.py"},
     "prompt_toolkit": {"serve/terminal.py"},
     "sentencepiece": {"model/tokenizer.py"},
+    "safetensors": {"train/tensor_file.py", "train/plain.py"},
+    "gguf": {"serve/gguf_file.py"},
 }
 
 

@@ -13,7 +13,8 @@ import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.tokenizer import MARKS, StreamDecoder, Tokenizer, train_tokenizer
+from model.stream import StreamDecoder
+from model.tokenizer import MARKS, Tokenizer, train_tokenizer
 
 QUICK = settings(max_examples=150, deadline=None, derandomize=True)
 SPECIAL = st.sampled_from(

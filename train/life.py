@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -21,6 +21,8 @@ from train.step import StepConfig
 from train.versions import versions
 from train.windows import EncodedBook, Pass, encode_book, join_books, window_stream
 
+# The weights of a life that began with an import.
+BIRTH_WEIGHTS = "birth.safetensors"
 # Named streams of the life's root key; a stream is folded with a count, never split in a loop.
 INIT_STREAM, REPLIES_STREAM = range(2)
 GROWTH_STREAM = 16
@@ -141,6 +143,13 @@ def create_life(workdir: Path, config: StepConfig, *, seed: int, texts: Iterable
     Raises:
       ValueError: the folder holds something, the seed or the vocabulary does not fit.
     """
+    require_place(workdir, seed)
+    proto = train_tokenizer(texts, config.model.vocab_size)
+    return bear_life(workdir, proto, lambda _: birth_data(config, seed, proto))
+
+
+def require_place(workdir: Path, seed: int) -> None:
+    """Nothing; refuses a folder that holds something, and a seed out of bounds."""
     if workdir.exists() and (not workdir.is_dir() or any(workdir.iterdir())):
         raise ValueError(
             f"a new model needs an empty folder, got {workdir} with other files in it; "
@@ -148,21 +157,30 @@ def create_life(workdir: Path, config: StepConfig, *, seed: int, texts: Iterable
         )
     if not 0 <= seed < 2**63:
         raise ValueError(f"seed must be from 0 to 2**63 - 1, got {seed}; choose another.")
-    proto = train_tokenizer(texts, config.model.vocab_size)
+
+
+def bear_life(workdir: Path, proto: bytes, birth: Callable[[Path], dict[str, Any]]) -> Life:
+    """A new life in an empty folder whose tokenizer is `proto`; whole or absent.
+
+    Args:
+      birth: gives the data of the first event; may put files of its own into the folder it gets.
+    """
     # Made aside and renamed, so that a birth that was cut short leaves no half of a model.
     workdir.parent.mkdir(parents=True, exist_ok=True)
     unborn = workdir.with_name(f".{workdir.name}.unborn")
     shutil.rmtree(unborn, ignore_errors=True)
     unborn.mkdir(mode=0o700)
     write_file(unborn / "tokenizer.model", proto)
+    data = birth(unborn)
     with Journal.create(unborn / "journal.sqlite") as journal:
-        journal.append("birth", _birth(config, seed, proto))
+        journal.append("birth", data)
     unborn.rename(workdir)
     fsync_folder(workdir.parent)
     return open_life(workdir)
 
 
-def _birth(config: StepConfig, seed: int, proto: bytes) -> dict[str, Any]:
+def birth_data(config: StepConfig, seed: int, proto: bytes) -> dict[str, Any]:
+    """What the event of a birth says of every model."""
     return {
         "model": config.model.to_json(),
         "optimizer": dataclasses.asdict(config.optimizer),

@@ -15,7 +15,7 @@ from model.config import ModelConfig
 from train.durable import new_folder
 from train.flat_tree import flatten_tree, path_string, tree_digest
 from train.journal import Journal
-from train.life import Life, LifeState, open_life
+from train.life import BIRTH_WEIGHTS, Life, LifeState, open_life
 from train.manifest import read_manifest, seal, verify_files
 from train.newborn import read_growths, write_growths
 from train.records import Event, event_checksum
@@ -70,7 +70,7 @@ def revive_life(exported: Path, workdir: Path) -> None:
         for file in exported.iterdir():
             if file.is_dir():
                 shutil.copytree(file, part / file.name)
-            elif file.name in ("tokenizer.model", "context.txt"):
+            elif file.name in ("tokenizer.model", "context.txt", BIRTH_WEIGHTS):
                 shutil.copyfile(file, part / file.name)
                 (part / file.name).chmod(0o600)
         with Journal.create(part / "journal.sqlite") as journal:

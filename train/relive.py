@@ -10,7 +10,7 @@ import numpy as np
 
 from train.durable import new_folder, write_file
 from train.flat_tree import flatten_tree, tree_digest
-from train.life import Life, LifeState, open_life
+from train.life import BIRTH_WEIGHTS, Life, LifeState, open_life
 from train.records import CheckpointRow
 from train.replay import apply_event, load_state, newborn, save, training_events, valid_checkpoints
 from train.versions import versions
@@ -35,7 +35,8 @@ def copy_life(life: Life, into: Path) -> None:
     """A model folder is at `into` with everything of this life but its checkpoints."""
     with new_folder(into) as part:
         life.journal.copy(part / "journal.sqlite")
-        names = [life.workdir / "tokenizer.model", life.context_file]
+        names = [life.workdir / name for name in ("tokenizer.model", BIRTH_WEIGHTS)]
+        names.append(life.context_file)
         for file in filter(Path.exists, names):
             write_file(part / file.name, file.read_bytes())
         if life.library.folder.is_dir():

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 
 from model.config import ModelConfig
+from train.adopt import adopted_params
 from train.checkpoint import (
     check_checkpoint,
     clean_checkpoints,
@@ -22,7 +23,7 @@ from train.life import INIT_STREAM, Life, LifeState
 from train.newborn import read_growths, write_growths
 from train.reading import apply_read
 from train.records import CheckpointRow, Event
-from train.state import abstract_state, init_state
+from train.state import TrainState, abstract_state, init_opt_state, init_state
 from train.talk import with_present_prompts
 from train.thinning import TRAINING, ages, cost, thinned
 
@@ -69,9 +70,13 @@ def restore(
 
 
 def newborn(life: Life) -> LifeState:
-    """The state at birth, made from the seed."""
+    """The state at birth: made from the seed, or from the weights that were imported."""
     config = life.birth_config
-    train = init_state(config.model, config.optimizer, life.stream(INIT_STREAM, 0))
+    if "weights" in life.birth:
+        params = adopted_params(life)
+        train = TrainState(params, init_opt_state(params, config.optimizer))
+    else:
+        train = init_state(config.model, config.optimizer, life.stream(INIT_STREAM, 0))
     return LifeState(train, config, event=1, steps=0, lessons=0)
 
 

@@ -1,0 +1,73 @@
+"""The programs that exports are held to, run by their own Python, and what they are asked."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from model.transformer import forward
+from serve.sample import SamplingConfig, sample_replies
+
+ROOT = Path(__file__).parents[1]
+PYTHON = ROOT / ".venv-peers" / "bin" / "python"
+MISSING = (
+    "no .venv-peers, hence no check against transformers and llama.cpp: `make .venv-peers/made` "
+    "makes it where python3.11 and the packages of constraints-peers.txt can be had"
+)
+needs_readers = pytest.mark.skipif(not PYTHON.exists(), reason=MISSING)
+
+
+def ask(reader, job, folder):
+    """The answers of a real reader to a job, by name; see tests/readers/."""
+    job_file, answers = folder / f"{reader}-job.json", folder / f"{reader}-answers.npz"
+    job_file.write_text(json.dumps(job))
+    script = ROOT / "tests" / "readers" / f"with_{reader}.py"
+    done = subprocess.run(
+        [str(PYTHON), str(script), str(job_file), str(answers)],
+        capture_output=True,
+        text=True,
+        env={"HOME": str(folder), "PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    with np.load(answers) as arrays:
+        return {**json.loads(answers.with_suffix(".json").read_text()), **arrays}
+
+
+def our_logits(params, ids_BT, config):
+    """Logits in float32 of whole windows, a few rows at a time."""
+    run = jax.jit(lambda params, tokens_BT: forward(params, tokens_BT, tokens_BT * 0, config))
+    with jax.default_matmul_precision("highest"):
+        return np.concatenate(
+            [
+                np.asarray(run(params, jnp.asarray(ids_BT[i : i + 32])))
+                for i in range(0, len(ids_BT), 32)
+            ]
+        )
+
+
+def our_nats(params, ids_BT, config):
+    """The total negative log-likelihood of every next token within each window."""
+    ids_BT = np.asarray(ids_BT)
+    log_probs_BTV = jax.nn.log_softmax(our_logits(params, ids_BT[:, :-1], config))
+    return -float(
+        np.sum(
+            np.take_along_axis(np.asarray(log_probs_BTV), ids_BT[:, 1:, None], 2), dtype=np.float64
+        )
+    )
+
+
+def our_greedy(params, ids_BT, config, tokenizer, limit):
+    """The new ids after each prompt by the program's own cached decode, end mark included."""
+    sampling = SamplingConfig(replies=1, max_new_tokens=limit, temperature=0)
+    rows = []
+    for ids in ids_BT:
+        *_, (reply,) = sample_replies(
+            params, ids, jax.random.key(0), tokenizer, config, sampling, jnp.dtype("float32")
+        )
+        rows.append([*reply.ids, *([tokenizer.turn_end] if reply.ended else [])])
+    return rows
