@@ -39,9 +39,9 @@ from train.talk import FORGET, context_after_undo, spoken
 from train.undo import UndoPlan, last_undo, plan_undo, undo
 
 # What is learned is safe in the journal; a checkpoint spares replaying this much of it.
-SECONDS_PER_CHECKPOINT = 10.0
+SECONDS_PER_CHECKPOINT = 5.0
 # Saving takes at most one part in so many of the time.
-SAVE_SHARE = 20
+SAVE_SHARE = 8
 # Held-out windows measured after every lesson, in all.
 QUICK_WINDOWS = 8
 

@@ -235,3 +235,17 @@ def _warnings_and_logs_stay_as_they_were() -> Iterator[None]:
     assert [logger.level for logger in loggers] == [logging.DEBUG] * 2
     for logger in loggers:
         logger.setLevel(logging.WARNING)
+
+
+def test_a_leftover_that_cannot_be_removed_now_stops_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> None:
+        raise OSError(39, "Directory not empty")
+
+    (tmp_path / "7.saving").mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.shutil, "rmtree", busy)
+        checkpoint.clean_checkpoints(tmp_path)
+    checkpoint.clean_checkpoints(tmp_path)
+    assert not list(tmp_path.iterdir())

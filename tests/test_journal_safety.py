@@ -69,7 +69,7 @@ def test_a_killed_writer_loses_no_acknowledged_event(path: Path) -> None:
     Journal.create(path).close()
     moments = random.Random(20)
     acknowledged: list[int] = []
-    for _ in range(5):
+    for _ in range(20):
         command = [sys.executable, "-c", _APPEND_FOREVER, str(path)]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None

@@ -111,3 +111,15 @@ def test_a_file_system_without_locks_is_refused(
     monkeypatch.setattr(fcntl, "flock", no_locks)
     with pytest.raises(ValueError, match="No locks available"):
         WriterLock(tmp_path).__enter__()
+
+
+def test_a_lock_is_free_even_when_its_file_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with monkeypatch.context() as patch, WriterLock(tmp_path):
+        patch.setattr(os, "ftruncate", refuse)
+    with WriterLock(tmp_path):
+        pass

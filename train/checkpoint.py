@@ -141,10 +141,14 @@ def remove_checkpoint(folder: Path, event: int) -> None:
 
 
 def clean_checkpoints(folder: Path) -> None:
-    """What killed saves and removals left in `folder` is gone; nothing else is touched."""
+    """What killed saves and removals left in `folder` is gone; nothing else is touched.
+
+    What cannot be removed now (a failed save's threads may still write) is left for the next time.
+    """
     for path in list(folder.iterdir()) if folder.is_dir() else ():
         if _LEFTOVER.fullmatch(path.name):
-            _remove(path)
+            with contextlib.suppress(OSError):
+                _remove(path)
 
 
 def _manifest_of(where: Path, event: int) -> dict[str, Any]:

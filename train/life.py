@@ -111,9 +111,11 @@ class Life:
 
     def close(self) -> None:
         """The journal is closed and the folder free for another writer."""
-        self.journal.close()
-        if self.lock is not None:
-            self.lock.__exit__()
+        try:
+            self.journal.close()
+        finally:
+            if self.lock is not None:
+                self.lock.__exit__()
 
     def __enter__(self) -> Self:
         return self

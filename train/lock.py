@@ -1,5 +1,6 @@
 """One writer for each model folder."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -32,10 +33,13 @@ class WriterLock:
 
     def __exit__(self, *_: object) -> None:
         if self._descriptor is not None:
-            # The file stays: removing it would let two writers lock two different files.
-            os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
-            self._descriptor = None
+            descriptor, self._descriptor = self._descriptor, None
+            try:
+                # The file stays: removing it would let two writers lock two different files.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(descriptor, 0)
+            finally:
+                os.close(descriptor)
 
 
 def _acquire(workdir: Path) -> int:
