@@ -7,7 +7,6 @@ with Session.open(workdir) as session:
 """
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -15,17 +14,18 @@ from typing import Self
 
 from model.chat import (
     Message,
-    encode_answer,
     encode_prompt,
     fitting_messages,
     format_context,
     parse_context,
 )
+from serve.question import shortened
 from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
+from serve.turn import Turn
 from train.books import Book
 from train.durable import write_file
 from train.effective import effective_count, undone_events
-from train.evaluate import bits_per_byte, sample_held_out
+from train.evaluate import quick_held_out
 from train.lesson import LEARNING_RATE, Kind, Lesson, Question, give_lesson
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
 from train.reading import Report, read_books
@@ -42,29 +42,6 @@ SECONDS_PER_CHECKPOINT = 5.0
 SAVE_SHARE = 8
 # Held-out windows measured after every lesson, in all.
 QUICK_WINDOWS = 8
-
-
-@dataclasses.dataclass(frozen=True)
-class Turn:
-    """The replies to one thing said; `pick` or `teach` makes it a lesson, once."""
-
-    session: "Session"
-    event: int
-    question: Question
-    messages: tuple[Message, ...]
-    replies: tuple[Reply, ...]
-
-    def pick(self, number: int) -> Lesson:
-        """The lesson that reply `number` (1 is the first) was the right answer."""
-        if not 1 <= number <= len(self.replies):
-            raise ValueError(
-                f"a pick must be from 1 to {len(self.replies)}, got {number}; pick one of those."
-            )
-        return self.session.learn(self, self.replies[number - 1].text, "pick")
-
-    def teach(self, answer: str) -> Lesson:
-        """The lesson that `answer` would have been the right one."""
-        return self.session.learn(self, answer.strip(), "teach")
 
 
 class Session:
@@ -206,7 +183,8 @@ class Session:
             raise ValueError("this turn already was a lesson, or a later one; say something new.")
         if self._held_out is None:
             self._held_out = self.held_out()
-        question = self._shortened(turn, answer)
+        room = self.state.config.model.context + 1
+        question = shortened(self.life.tokenizer, turn.question, turn.messages, answer, room)
         try:
             self.state, lesson = give_lesson(
                 self.life, self.state, question, answer, kind, self.learning_rate
@@ -256,22 +234,6 @@ class Session:
         self.state = self.state._replace(train=TrainState({}, {}))
         self.state, self._unsaved = restore(self.life, watch=watch)
 
-    def _shortened(self, turn: Turn, answer: str) -> Question:
-        """The question with as much of the conversation before it as a long answer leaves."""
-        tokenizer = self.life.tokenizer
-        n_answer = len(encode_answer(tokenizer, answer))
-        room = self.state.config.model.context + 1 - n_answer
-        if len(turn.question.prompt) <= room:
-            return turn.question._replace(room=min(room, turn.question.room or room))
-        shortest = encode_prompt(tokenizer, turn.messages[-1:], sys.maxsize)
-        if len(shortest) > room:
-            raise ValueError(
-                f"the answer has {n_answer} tokens, want at most "
-                f"{n_answer + room - len(shortest)} after this question; shorten the answer."
-            )
-        prompt = encode_prompt(tokenizer, turn.messages, room)
-        return turn.question._replace(prompt=prompt, room=room)
-
     def held_out_change(self) -> tuple[float, float] | None:
         """Bits per byte on a few held-out windows before and after the last lesson, if any."""
         before, self._held_out = self._held_out, self.held_out()
@@ -282,11 +244,7 @@ class Session:
         hashes = books_read(self.life)
         if not hashes:
             return None
-        config = self.state.config
-        book = self.life.library.get(hashes)
-        windows = sample_held_out(book, config.model.context, QUICK_WINDOWS)
-        n_bytes_V = self.life.tokenizer.n_bytes_V
-        return bits_per_byte(self.state.train.params, windows, n_bytes_V, config)
+        return quick_held_out(self.life, self.state, hashes, QUICK_WINDOWS)
 
     def read(
         self,

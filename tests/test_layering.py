@@ -11,7 +11,7 @@ FILES = sorted(path.relative_to(ROOT) for name in ORDER for path in (ROOT / name
 # Library -> the files that may import it.
 DOORS = {
     "orbax": {"train/checkpoint.py"},
-    "sqlite3": {"train/journal.py"},
+    "sqlite3": {"train/journal.py", "train/journal_file.py"},
     "absl.flags": {"serve/flags.py"},
     "prompt_toolkit": {"serve/terminal.py"},
     "sentencepiece": {"model/tokenizer.py"},

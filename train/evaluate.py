@@ -70,3 +70,9 @@ def forgetting_report(
         windows = sample_held_out(book, context, limit)
         report[name] = bits_per_byte(state.train.params, windows, n_bytes_V, state.config)
     return report
+
+
+def quick_held_out(life: Life, state: LifeState, hashes: Sequence[str], limit: int) -> float | None:
+    """Bits per byte on at most `limit` held-out windows of these books as one."""
+    windows = sample_held_out(life.library.get(hashes), state.config.model.context, limit)
+    return bits_per_byte(state.train.params, windows, life.tokenizer.n_bytes_V, state.config)

@@ -1,6 +1,6 @@
 """The journal: every event of a model's life, one row each, on the disk before it is acknowledged.
 
-SQLite in WAL mode with synchronous=FULL. This is the only file that imports sqlite3.
+SQLite in WAL mode with synchronous=FULL. Only this file and journal_file.py import sqlite3.
 """
 
 import contextlib
@@ -12,6 +12,15 @@ from pathlib import Path
 from typing import Any, Self
 
 from train import durable
+from train.journal_file import (
+    ERRORS,
+    connect,
+    connect_reader,
+    connect_writer,
+    migrate,
+    require_ours,
+    unreadable_sentence,
+)
 from train.records import (
     CheckpointRow,
     Event,
@@ -22,11 +31,9 @@ from train.records import (
     searchable,
     utc_now,
 )
-from train.schema import APPLICATION_ID, FORMAT, SCHEMA
+from train.schema import SCHEMA
 
 _PAGE = 256
-# Damage in the schema reaches us as an error message that is not even text.
-_ERRORS = (sqlite3.Error, UnicodeDecodeError)
 
 
 class Journal:
@@ -53,7 +60,7 @@ class Journal:
             path.parent.chmod(0o700)
             part.unlink(missing_ok=True)
             part.touch(mode=0o600)
-            with contextlib.closing(_connect(part, "mode=rw")) as connection:
+            with contextlib.closing(connect(part, "mode=rw")) as connection:
                 connection.executescript(f"BEGIN;{SCHEMA}COMMIT;PRAGMA journal_mode = WAL;")
             part.rename(path)
             durable.fsync_folder(path.parent)
@@ -73,13 +80,13 @@ class Journal:
             raise ValueError(f"there is no journal {path}; check --workdir.")
         with contextlib.ExitStack() as stack:
             try:
-                connection = _connect_reader(path) if read_only else _connect_writer(path)
+                connection = connect_reader(path) if read_only else connect_writer(path)
                 stack.callback(connection.close)
-                _require_ours(path, connection)
+                require_ours(path, connection)
                 if not read_only:
-                    _migrate(path, connection)
-            except _ERRORS as error:
-                raise ValueError(_unreadable_sentence(path, error)) from error
+                    migrate(path, connection)
+            except ERRORS as error:
+                raise ValueError(unreadable_sentence(path, error)) from error
             except OSError as error:
                 raise ValueError(f"the journal {path} could not be opened: {error}.") from error
             stack.pop_all()
@@ -189,7 +196,7 @@ class Journal:
         try:
             return [CheckpointRow(row[0], row[1], json.loads(row[2]), row[3]) for row in rows]
         except ValueError as error:
-            raise ValueError(_unreadable_sentence(self._path, error)) from error
+            raise ValueError(unreadable_sentence(self._path, error)) from error
 
     def search(self, query: str, limit: int = 10) -> list[Hit]:
         """Talk that has every word of `query`, best match first; no character has a meaning."""
@@ -210,7 +217,7 @@ class Journal:
                 self._connection.execute("BEGIN IMMEDIATE")
                 yield
                 self._connection.execute("COMMIT")
-            except _ERRORS as error:
+            except ERRORS as error:
                 raise ValueError(
                     f"the journal {self._path} could not be written: {error}; nothing was "
                     "changed; free space on the disk and try again."
@@ -230,89 +237,10 @@ class Journal:
         with self._lock:
             try:
                 return self._connection.execute(query, values).fetchall()
-            except _ERRORS as error:
-                raise ValueError(_unreadable_sentence(self._path, error)) from error
+            except ERRORS as error:
+                raise ValueError(unreadable_sentence(self._path, error)) from error
 
     def _event(self, row: tuple[Any, ...]) -> Event:
         if row_checksum(row[:4]) != row[4]:
-            raise ValueError(_unreadable_sentence(self._path, f"event {row[0]} has changed"))
+            raise ValueError(unreadable_sentence(self._path, f"event {row[0]} has changed"))
         return Event(row[0], row[1], row[2], json.loads(row[3]))
-
-
-def _connect(path: Path, options: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?{options}",
-        uri=True,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    with contextlib.ExitStack() as stack:
-        stack.callback(connection.close)
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        stack.pop_all()
-    return connection
-
-
-def _connect_writer(path: Path) -> sqlite3.Connection:
-    # A copied folder may have lost its permissions; SQLite gives -wal and -shm those of the file.
-    with contextlib.suppress(PermissionError):
-        path.chmod(0o600)
-    return _connect(path, "mode=rw")
-
-
-def _connect_reader(path: Path) -> sqlite3.Connection:
-    try:
-        return _connect(path, "mode=ro")
-    except sqlite3.OperationalError:
-        # A folder that forbids writing has no room for the index of the WAL. Without a WAL there is
-        # nothing to index; with one, `immutable` would hide the newest events.
-        wal = path.with_name(f"{path.name}-wal")
-        if wal.exists() and wal.stat().st_size:
-            raise
-        return _connect(path, "mode=ro&immutable=1")
-
-
-def _require_ours(path: Path, connection: sqlite3.Connection) -> None:
-    def value(query: str) -> Any:
-        return connection.execute(query).fetchone()[0]
-
-    if value("PRAGMA application_id") != APPLICATION_ID:
-        raise ValueError(f"{path} is not a journal of this program; check --workdir.")
-    if (found := value("PRAGMA user_version")) > FORMAT:
-        raise ValueError(
-            f"the journal {path} has format {found}, this program reads up to {FORMAT}; "
-            "install a newer version."
-        )
-    if (result := value("PRAGMA quick_check(1)")) != "ok":
-        raise ValueError(_unreadable_sentence(path, result))
-    if (newest := value("SELECT max(id) FROM events") or 0) != value("SELECT count(*) FROM events"):
-        raise ValueError(_unreadable_sentence(path, f"events up to {newest} are missing"))
-    for row in connection.execute("SELECT * FROM events ORDER BY id"):
-        if row_checksum(row[:4]) != row[4]:
-            raise ValueError(_unreadable_sentence(path, f"event {row[0]} has changed"))
-
-
-def _migrate(path: Path, connection: sqlite3.Connection) -> None:
-    """The journal has this program's format; the file as it was is kept beside it."""
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found == FORMAT:
-        return
-    kept = path.with_name(f"{path.stem}.format-{found}.sqlite")
-    part = path.with_name(f".{kept.name}.part")
-    part.unlink(missing_ok=True)
-    part.touch(mode=0o600)
-    with contextlib.closing(_connect(part, "mode=rw")) as copy:
-        connection.backup(copy)
-        # One plain file, without a WAL beside it.
-        copy.execute("PRAGMA journal_mode = DELETE")
-    durable.fsync_file(part)
-    part.replace(kept)
-    durable.fsync_folder(path.parent)
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
-
-
-def _unreadable_sentence(path: Path, reason: object) -> str:
-    what = " ".join(str(reason).split())
-    return f"the journal {path} is damaged or unreadable: {what}; restore it from a copy."
