@@ -38,8 +38,7 @@ from train.undo import UndoPlan, last_undo, plan_undo, undo
 
 # What is learned is safe in the journal; a checkpoint spares replaying this much of it.
 SECONDS_PER_CHECKPOINT = 5.0
-# Saving takes at most one part in so many of the time.
-SAVE_SHARE = 8
+SAVE_SHARE = 8  # saving takes at most one part in so many of the time
 # Held-out windows measured after every lesson, in all.
 QUICK_WINDOWS = 8
 
@@ -57,7 +56,6 @@ class Session:
         self._copy = None
         self._held_out: float | None = None
         self._answered = 0
-        # Seconds of training since the last checkpoint, and what that one took.
         self._unsaved = unsaved
         self._save_seconds = 0.0
 
@@ -267,7 +265,6 @@ class Session:
             self.save()
             raise
         except Exception:
-            # The step may have used up the arrays; the folder still has what was acknowledged.
             self._restore()
             raise
         self.save()
