@@ -1,5 +1,6 @@
 """The programs that exports are held to, run by their own Python, and what they are asked."""
 
+import functools
 import json
 import os
 import subprocess
@@ -38,16 +39,18 @@ def ask(reader, job, folder):
         return {**json.loads(answers.with_suffix(".json").read_text()), **arrays}
 
 
+@functools.partial(jax.jit, static_argnames="config")
+def _logits(params, tokens_BT, config):
+    return forward(params, tokens_BT, tokens_BT * 0, config)
+
+
 def our_logits(params, ids_BT, config):
-    """Logits in float32 of whole windows, a few rows at a time."""
-    run = jax.jit(lambda params, tokens_BT: forward(params, tokens_BT, tokens_BT * 0, config))
-    with jax.default_matmul_precision("highest"):
-        return np.concatenate(
-            [
-                np.asarray(run(params, jnp.asarray(ids_BT[i : i + 32])))
-                for i in range(0, len(ids_BT), 32)
-            ]
-        )
+    """Logits in float32 of whole windows, 32 rows at a time."""
+    ids_BT = np.asarray(ids_BT, np.int32)
+    rows = len(ids_BT)
+    padded_BT = np.pad(ids_BT, ((0, -rows % 32), (0, 0)))
+    parts = [_logits(params, padded_BT[i : i + 32], config) for i in range(0, len(padded_BT), 32)]
+    return np.concatenate([np.asarray(part) for part in parts])[:rows]
 
 
 def our_nats(params, ids_BT, config):
