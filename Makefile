@@ -32,7 +32,7 @@ PEERS_PYTHON ?= python3.11
 # Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call; an hour or two.
 soak: .venv/test
 	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 APPRENTICE_LESSONS=200 \
-	  $(BIN)/pytest -s tests/test_killed.py tests/test_damage.py tests/test_long_life.py
+	  $(BIN)/pytest -s tests/soak_killed.py tests/soak_damage.py tests/soak_long_life.py
 
 # The comparison behind the reading defaults (docs/first-run.md); hours.
 BOOKS ?= books

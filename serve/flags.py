@@ -68,7 +68,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             _INT,
             "batch_size",
             None,
-            "windows per gradient step (1 in the first 1,500 steps, then 8)",
+            "windows per gradient step (1 in the first 400 steps, then 8)",
         ),
         (
             _FLOAT,

@@ -184,7 +184,7 @@ def test_an_event_is_frozen() -> None:
 def test_versions_name_what_decides_the_bits() -> None:
     found = versions()
     assert set(found) == {
-        "python", "jax", "jaxlib", "flax", "optax", "orbax", "processor", "machine",
+        "python", "jax", "jaxlib", "flax", "optax", "orbax", "processor", "features", "machine",
     }  # fmt: skip
     assert all(found.values())
     assert "missing" not in found.values()

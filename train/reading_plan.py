@@ -53,7 +53,7 @@ class Pace(NamedTuple):
 
 # A young model learns most from many small steps, an older one from fewer and better ones
 # (docs/first-run.md); the step count of the life decides, so that a stop changes nothing.
-YOUNG_STEPS = 1500
+YOUNG_STEPS = 400
 YOUNG, GROWN = Pace(1, 1e-3, YOUNG_STEPS), Pace(8, 2e-3, math.inf)
 
 
