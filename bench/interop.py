@@ -65,7 +65,8 @@ def measure(life, state, text, folder):
     hub = {"logits": {"task": "logits", "ids_BT": rows_BT.tolist()}, **tasks}
     gguf = {"probs": {"task": "probs", "prompts": prompts_BT[:50]}, **tasks}
     model = {"model": str(folder / "gguf" / "model.gguf")}
-    model |= {"context": length, "vocab_size": config.vocab_size}
+    # The server wants room for one token more than a prompt has.
+    model |= {"context": length + 8, "vocab_size": config.vocab_size}
     answers = {
         "transformers": ask(
             "transformers",
