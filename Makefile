@@ -37,9 +37,11 @@ soak: .venv/test
 # The comparison behind the reading defaults (docs/first-run.md); hours.
 BOOKS ?= books
 defaults: .venv/test
-	$(BIN)/python -m bench.defaults --shelf=$(BOOKS) --out=defaults.jsonl --minutes=10 \
-	  --arm=batch_size=1,step_ms=93,learning_rate=1e-3,b2=0.999 \
-	  --arm=batch_size=8,step_ms=612,learning_rate=2e-3,b2=0.99
+	$(BIN)/python -m bench.defaults --shelf=$(BOOKS) --out=bench/defaults.jsonl --minutes=30 \
+	  --arm=young_steps=400,young_ms=93,batch_size=8,step_ms=612,learning_rate=2e-3 \
+	  --arm=batch_size=8,step_ms=612,learning_rate=1e-3 \
+	  --arm=batch_size=4,step_ms=320,learning_rate=1.5e-3 \
+	  --arm=batch_size=1,step_ms=93,learning_rate=1e-3,b2=0.999
 
 # What growing costs in the first steps (docs/growth.md); a quarter of an hour.
 growth-dip: .venv/test
