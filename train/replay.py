@@ -162,7 +162,7 @@ def valid_checkpoints(life: Life, gone: frozenset[int] | None = None) -> list[Ch
     gone = undone_events(life.journal) if gone is None else gone
     rows = life.journal.checkpoints()
     digests = prefix_digests(life.journal, [row.event for row in rows], gone)
-    return [row for row in rows if row.manifest["metadata"]["prefix"] == digests[row.event]]
+    return [row for row in rows if row.manifest["metadata"].get("prefix") == digests[row.event]]
 
 
 def load_state(life: Life, row: CheckpointRow) -> LifeState:
