@@ -1,6 +1,7 @@
 """The console program `apprentice`."""
 
 import os
+import signal
 import sys
 
 from serve.flags import UsageError, help_text, parse, stderr
@@ -19,12 +20,18 @@ def run() -> None:
     # XLA's start-up notes are not for the owner of a model.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
-    # Everything heavy is imported after the flags are known, so that --help is quick.
-    from serve.compile_cache import use_compile_cache
-    from serve.modes import run_mode
+    try:
+        # Everything heavy is imported after the flags are known, so that --help is quick.
+        from serve.compile_cache import use_compile_cache
+        from serve.modes import run_mode
 
-    use_compile_cache()
-    sys.exit(run_mode(options))
+        use_compile_cache()
+        code = run_mode(options)
+        # All is saved and said: a late Ctrl-C must not turn this end into another.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":
