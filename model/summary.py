@@ -9,6 +9,7 @@ import numpy as np
 
 from model.axes import param_axes
 from model.config import ModelConfig
+from model.transformer import check_params
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,11 +61,9 @@ def table(params: Any, config: ModelConfig) -> Table:
     Raises:
       ValueError: the tree is not that of the config; both structures are named.
     """
-    axes = param_axes(config)
-    want, got = jax.tree.structure(axes), jax.tree.structure(params)
-    if want != got:
-        raise ValueError(f"the tree is {got}, the config wants {want}; give the tree's own config.")
-    leaves = zip(jax.tree.leaves_with_path(params), jax.tree.leaves(axes), strict=True)
+    check_params(params, config)
+    axes = jax.tree.leaves(param_axes(config))
+    leaves = zip(jax.tree.leaves_with_path(params), axes, strict=True)
     return Table(
         Row(
             path=_path(path),

@@ -174,7 +174,7 @@ def check_params(params: Params, config: ModelConfig) -> None:
     if want != got:
         raise ValueError(
             f"the parameter tree does not fit the config: got {got}, want {want}; "
-            "use the config that was saved with these parameters."
+            "give the tree's own config."
         )
 
 
