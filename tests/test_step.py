@@ -13,7 +13,7 @@ from conftest import random_batch, random_params, small_config
 
 from model.transformer import forward
 from train.flat_tree import tree_digest
-from train.loss import mean_loss
+from train.loss import token_losses
 from train.optimizer import OptimizerConfig
 from train.state import TrainState, init_opt_state, init_state
 from train.step import StepConfig, batch_losses, train_step
@@ -22,6 +22,12 @@ from train.windows import Batch
 GOLDEN = Path(__file__).parent / "golden" / "first_losses.json"
 # A power of two, so that it is the same number in float32 and float64.
 RATE = 2.0**-7
+
+
+def mean_loss(logits_BTV: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> jax.Array:
+    """Weighted mean negative log-likelihood in nats per token; 0 where no token counts."""
+    total = jnp.sum(token_losses(logits_BTV, targets_BT) * weights_BT)
+    return total / jnp.maximum(jnp.sum(weights_BT), 1e-9)
 
 
 def wide(tree):
