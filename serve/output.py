@@ -187,15 +187,22 @@ class TextOutput:
 def lesson_line(lesson: Lesson, held_out: HeldOut) -> str:
     """What a lesson did, in one line."""
     parts = [
-        f"{'picked' if lesson.kind == 'pick' else 'typed'}",
+        f"lesson {lesson.number} {'picked' if lesson.kind == 'pick' else 'typed'}",
         f"loss {lesson.loss_before:.2f} → {lesson.loss_after:.2f}",
         f"p {lesson.p_before:.1e} → {lesson.p_after:.1e}",
     ]
+    if lesson.rehearsed:
+        parts.append(f"old lessons {lesson.known} of {lesson.rehearsed} known")
     if held_out is not None:
         before, after = held_out
         change = 100 * (after / before - 1)
         parts.append(f"held-out {before:.3f} → {after:.3f} b/B ({change:+.1f} %)")
-    return " | ".join([*parts, f"{lesson.seconds:.2f} s"])
+    parts += [f"leak ×{lesson.leak:.2f}", f"{lesson.seconds:.2f} s"]
+    if lesson.contradicts is not None:
+        parts.append(
+            f"instead of “{printable(lesson.contradicts)}”, which is not rehearsed any more"
+        )
+    return " | ".join(parts)
 
 
 def growth_lines(record: dict[str, Any]) -> list[str]:
