@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--facts", type=int, default=100)
     parser.add_argument("--others", type=int, default=FIRST)
     parser.add_argument("--later", type=int, default=LATER)
+    parser.add_argument("--marks", type=int, default=MARK_EVERY)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "life"
@@ -93,7 +94,7 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
                 life.tokenizer, [*messages, Message("assistant", lesson["answer"])], room
             )
         )
-        if number % MARK_EVERY == 0 or number == len(lessons):
+        if number % arguments.marks == 0 or number == len(lessons):
             known = [fact for fact in facts if fact in lessons[:number]]
             full = number in (len(mixed), len(lessons))
             yield {

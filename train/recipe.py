@@ -15,7 +15,7 @@ class Recipe:
     in other words. The weights are of a whole lesson or reply, and of a whole window.
     """
 
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     steps: int = 1
     windows: int = 8
     old: int = 18
@@ -23,10 +23,10 @@ class Recipe:
     dialogues: int = 1
     passages: int = 3
     chats: float = 0.4
-    reworded: float = 0.6
+    reworded: float = 0.5
     lesson_weight: float = 2.0
     own_weight: float = 1.0
-    window_weight: float = 4.0
+    window_weight: float = 8.0
     fresh_moments: bool = False
     sgd: bool = False
 

@@ -19,7 +19,7 @@ from train.wording import normalized
 
 pairs = partial(zip, strict=True)
 LENGTH, LIMIT, SAMPLES = 72, 24, 5
-HELD_OUT_WINDOWS = 64
+HELD_OUT_WINDOWS = 32
 
 
 def load_lines(name: str) -> list[dict[str, Any]]:
