@@ -138,6 +138,12 @@ class TextOutput:
         for row in record["books"]:
             table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
         self.console.print(table)
+        if record["retention"]:
+            table = Table("lessons since", "lessons", "known word for word")
+            for row in record["retention"]:
+                share = f"{row['known']} ({100 * row['known'] / row['lessons']:.0f} %)"
+                table.add_row(f"{row['since']} or more", str(row["lessons"]), share)
+            self.console.print(table)
 
     def growth(self, record: dict[str, Any]) -> None:
         for sentence in growth_lines(record):

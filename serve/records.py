@@ -13,6 +13,7 @@ from train.evaluate import forgetting_report
 from train.flat_tree import tree_digest
 from train.growth import GrowthReport
 from train.lesson import Lesson
+from train.probes import retention
 from train.reading import BookReport, Progress, Report
 from train.reading_plan import books_read
 
@@ -59,6 +60,7 @@ def report_record(session: Session, held_out_windows: int | None) -> dict[str, A
         "disk": disk_use(session.life.workdir),
         "checkpoints": [row.event for row in reversed(session.life.journal.checkpoints())],
         "books": [{"book": name, "held_out_bits_per_byte": value} for name, value in bits.items()],
+        "retention": [row._asdict() for row in retention(session.life, state)],
     }
 
 

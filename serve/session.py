@@ -39,7 +39,7 @@ SECONDS_PER_CHECKPOINT = 5.0
 # Saving takes at most one part in so many of the time.
 SAVE_SHARE = 8
 # Held-out windows measured after every lesson, in all.
-QUICK_WINDOWS = 8
+QUICK_WINDOWS = 4
 
 
 class Session:

@@ -99,11 +99,17 @@ def lesson_rehearsal(
         if recipe.rehearses:
             pieces.append(_piece(tokenizer, [(None, said)], recipe.lesson_weight))
         known.add(content_words(said.say))
-    chosen = [(index, items[index].said) for index in choose(items, now, recipe.old, draws)]
+    chosen = choose(items, now, recipe.old, draws)
     anchors = [reply for reply in own if content_words(reply.say) not in known]
     picked = _pick(len(anchors), recipe.own, draws)
-    turns = [(index, _in_other_words(turn, recipe, draws)) for index, turn in chosen]
-    own_turns = [(None, _in_other_words(anchors[index], recipe, draws)) for index in picked]
+    turns = []
+    for index in chosen:
+        known_now = items[index].interval > 1
+        share = recipe.reworded if known_now else recipe.reworded / 3
+        turns.append((index, _in_other_words(items[index].said, share, draws)))
+    own_turns = [
+        (None, _in_other_words(anchors[index], recipe.reworded, draws)) for index in picked
+    ]
     pieces += _rows(tokenizer, turns, own_turns, context, recipe, draws)
     for _ in range(recipe.passages):
         pieces += _passage(shelf, context, recipe.window_weight, draws)
@@ -112,8 +118,8 @@ def lesson_rehearsal(
     return pack(pieces, recipe.windows, context)
 
 
-def _in_other_words(said: Exchange, recipe: Recipe, draws: np.random.Generator) -> Exchange:
-    if draws.random() < recipe.reworded:
+def _in_other_words(said: Exchange, share: float, draws: np.random.Generator) -> Exchange:
+    if draws.random() < share:
         return said._replace(say=reword(said.say, draws))
     return said
 
