@@ -12,7 +12,8 @@ class Recipe:
     the model's own earlier replies, `dialogues` and `passages` windows of what was read. All is
     one batch and one update, `steps` times. `chats` is the share of lessons and own replies that
     come as turns of one conversation instead of alone, `reworded` the share of questions in other
-    words, a third of it as long as the answer is not known. The weights are of a whole lesson or reply, and of a whole window.
+    words, a third of it as long as the answer is not known. The weights are of a whole lesson or
+    reply, and of a whole window.
     """
 
     learning_rate: float = 1e-3
