@@ -42,7 +42,7 @@ class Subject(NamedTuple):
 
 
 class Questions(NamedTuple):
-    """What is asked: windows of one token more than the context, prompts of 16, texts."""
+    """What is asked: windows as long as the context, prompts of 16, texts."""
 
     windows_BT: list[list[int]]
     prompts_BT: list[list[int]]
@@ -90,7 +90,8 @@ def export_all(workdir: Path, folder: Path) -> Subject:
 
 def make_questions(subject: Subject, text: str) -> Questions:
     """Windows of a whole book, 100 prompts from them, and 1,000 random strings."""
-    ids, length = subject.tokenizer.encode(text), subject.context
+    # llama.cpp's server keeps room for one token more than a prompt has.
+    ids, length = subject.tokenizer.encode(text), subject.context - 1
     windows_BT = [ids[i : i + length + 1] for i in range(0, len(ids) - length, length)]
     prompts_BT = [[subject.tokenizer.document, *row[:15]] for row in windows_BT[:100]]
     return Questions(windows_BT, prompts_BT, random_texts(text, 1000))
@@ -118,9 +119,8 @@ def ask_transformers(subject: Subject, questions: Questions, folder: Path) -> di
 def ask_llama_cpp(subject: Subject, questions: Questions, few_BT: list, folder: Path) -> dict:
     def model(dtype):
         file = str(folder / f"gguf-{dtype}" / "model.gguf")
-        # The server wants room for one token more than a prompt has.
-        context = subject.context + 8
-        return {"model": file, "context": context, "vocab_size": subject.config.vocab_size}
+        sizes = {"context": subject.context, "vocab_size": subject.config.vocab_size}
+        return {"model": file, **sizes}
 
     tasks = shared_tasks(subject, questions)
     tasks["probs"] = {"task": "probs", "prompts": questions.prompts_BT[:50]}
