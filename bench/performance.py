@@ -98,7 +98,8 @@ def main() -> None:
         for job in jobs(scale, Path(name)):
             if job.item not in arguments.items.split(","):
                 continue
-            sys.stderr.write(f"{job.item} {job.setting}\n")
+            shown = [f"{name} {value}" for name, value in job.setting.items() if name != "model"]
+            sys.stderr.write(f"{time.strftime('%H:%M:%S')} {job.item}: {', '.join(shown)}\n")
             for entrant, result in contest(job.entries, scale.rounds).items():
                 record = {"item": job.item, "setting": job.setting, "name": entrant}
                 raw.write(json.dumps({**record, **result._asdict()}) + "\n")
