@@ -24,9 +24,11 @@ from bench.performance_report import write_report
 from model.config import ModelConfig, new_config
 from serve.export import export_model
 from serve.flags import FORMATS
+from serve.session import Session
 from train.books import find_books, load_book
 from train.life import create_life, open_life
 from train.optimizer import OptimizerConfig
+from train.reading_plan import ReadingConfig
 from train.replay import restore
 from train.step import StepConfig
 from train.versions import versions
@@ -175,7 +177,10 @@ def replies_jobs(scale: Scale, size: str, folder: Path) -> Iterator[Job]:
 
 def start_job(scale: Scale, folder: Path) -> Job:
     """--help, and starts with and without compiled functions from before."""
-    life = str(new_life(scale, scale.small, folder))
+    life = str(new_life(scale, scale.small, folder, "start"))
+    with Session.open(life) as session:
+        # An existing model has a checkpoint.
+        list(session.read([load_book(BOOK)], ReadingConfig(steps=2, batch_size=1)))
     tasks = {
         "help": {"what": "help"},
         "warm": {"what": "prompt", "life": life, "cold": False},
