@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz soak defaults growth-dip clean
+.PHONY: run test fuzz interop bench soak defaults growth-dip clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -28,6 +28,16 @@ PEERS_PYTHON ?= python3.11
 	  -c constraints-peers.txt torch transformers sentencepiece protobuf safetensors xllamacpp \
 	  && touch $@; } || { rm -rf .venv-peers; \
 	  echo "no transformers and llama.cpp here: the tests against them will be skipped"; }
+
+# What the readers answer for the model of WORKDIR, over a whole BOOK (docs/interop.md); minutes.
+BOOK ?= serve/shelf/alice-in-wonderland.txt
+interop: .venv/test .venv-peers/made
+	PYTHONPATH=tests $(BIN)/python -m bench.interop --workdir=$(WORKDIR) --book=$(BOOK)
+
+# Step, replies, lesson, start, memory, reading beside PyTorch, transformers and llama.cpp
+# (docs/performance.md); two hours or so on a machine that does nothing else.
+bench: .venv/test .venv-peers/made
+	$(BIN)/python -m bench.performance
 
 # Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call; an hour or two.
 soak: .venv/test
