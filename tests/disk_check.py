@@ -1,7 +1,8 @@
 """Crash states and failing calls of a living model; run under the layer (disk_layer.c).
 
-disk_check.py FOLDER states|faults|memory EVERY SEED [fault]: prints one JSON object. EVERY n checks
-each n-th state or failing call. A fault is deliberate, and has to be found: nosync, swallow.
+disk_check.py FOLDER states|faults|memory EVERY [fault] [act ...]: prints one JSON object. EVERY n
+checks each n-th state or failing call, of all acts or of the named ones. A fault is deliberate, and
+has to be found: nosync, swallow.
 """
 
 import ctypes
@@ -19,14 +20,17 @@ from pathlib import Path
 from disk_states import Disk, read_folder, read_trace, write_folder
 from lives import READING, SAMPLING, new_life, write_book
 
+from grow.plan import plan_growth
 from serve.compile_cache import use_compile_cache
 from serve.session import Session
 from train import replay
+from train.context_file import read_context
+from train.effective import undone_events
 from train.flat_tree import tree_digest
 from train.journal import Journal
 from train.life import open_life
 from train.records import Event, event_checksum
-from train.schema import FORMAT
+from train.talk import Talk
 
 LAYER = ctypes.CDLL(None)
 SHELF = Path(__file__).parents[1] / "serve" / "shelf" / "alice-in-wonderland.txt"
@@ -51,17 +55,16 @@ def read_more(session: Session) -> None:
         pass
 
 
-def migrate(workdir: Path, acknowledge: Callable[[int], None]) -> None:
-    with Journal.open(workdir / "journal.sqlite") as journal:
-        acknowledge(len(journal.index()))
+def grow(session: Session) -> None:
+    session.grow(plan_growth(session.state.config.model, {"depth": 2}))
 
 
 ACTS: dict[str, Act] = {
     "lesson": session_act(lambda session: session.say("Who?").teach("I am yours.")),
     "book": session_act(read_more),
+    "growth": session_act(grow),
     "checkpoint": session_act(lambda session: (session.forget_context(), session.save())),
     "undo": session_act(lambda session: session.undo(session.plan_undo(lessons=1))),
-    "migration": migrate,
 }
 
 
@@ -79,12 +82,6 @@ def prepare(folder: Path) -> Path:
             session.save()
         session.undo(session.plan_undo(lessons=1))
     return workdir
-
-
-def make_old(workdir: Path) -> None:
-    """The journal is of the format before this one."""
-    with Journal.open(workdir / "journal.sqlite") as journal:
-        journal._connection.execute(f"PRAGMA user_version = {FORMAT - 1}")
 
 
 class Truth:
@@ -111,9 +108,12 @@ class Truth:
     def complaint(self, workdir: Path, acknowledged: int) -> str | None:
         """What is wrong with a folder after a crash, if anything."""
         try:
+            told: list[str] = []
             with open_life(workdir) as life:
                 events = list(life.journal.events())
-                state, _ = replay.restore(life)
+                state, _ = replay.restore(life, told.append)
+                talk = Talk(life.journal, life.tokenizer).contexts(undone_events(life.journal))[1]
+                context = read_context(life.context_file, life.journal)
         except (ValueError, OSError) as error:
             return f"does not open: {error}"
         if len(events) < acknowledged:
@@ -122,6 +122,10 @@ class Truth:
             return "other events"
         if tree_digest(state.train) != self.digest(len(events)):
             return f"other weights after event {len(events)}"
+        if context != list(talk):
+            return f"another conversation after event {len(events)}: {context}"
+        if damaged := [sentence for sentence in told if "damaged" in sentence]:
+            return f"damage where there is none: {damaged}"
         return None
 
 
@@ -152,12 +156,10 @@ def check_states(folder: Path, every: int) -> dict:
     for name, act in ACTS.items():
         workdir = folder / name / "life"
         shutil.copytree(prepared, workdir)
-        if name == "migration":
-            make_old(workdir)
         disk = trace_act(act, workdir)
         truth = Truth(workdir, folder / name / "aside")
         found["calls"] += len(disk.trace)
-        base = len(truth.events) if name == "migration" else len(read_events(prepared))
+        base = len(read_events(prepared))
         for done, recipe in disk.states():
             found["states"] += 1
             if found["states"] % every:
@@ -191,8 +193,6 @@ def check_faults(folder: Path, every: int) -> dict:
     for name, act in ACTS.items():
         start = folder / name
         shutil.copytree(prepared, start / "life")
-        if name == "migration":
-            make_old(start / "life")
         truth = reference(start, act)
         for how, (times, number) in FAILURES.items():
             for call in range(1 + found["faults"] % every, 1 << 30, every):
@@ -241,12 +241,12 @@ def check_memory(folder: Path, every: int) -> dict:
     """Every n-th call of our own functions ran out of memory."""
     prepared = prepare(folder)
     found: dict = {"faults": 0, "complaints": []}
-    for name in ("lesson", "checkpoint", "undo", "book"):
+    for name, act in ACTS.items():
         start = folder / name
         shutil.copytree(prepared, start / "life")
-        truth = reference(start, ACTS[name])
+        truth = reference(start, act)
         for call in range(1 + found["faults"] % every, 1 << 30, every):
-            hit, said = starve_once(start, ACTS[name], truth, call)
+            hit, said = starve_once(start, act, truth, call)
             if not hit:
                 break
             found["faults"] += 1
@@ -291,8 +291,6 @@ def break_it(fault: str) -> None:
     """The deliberate fault is in the program."""
     if fault == "nosync":
         LAYER.layer_deafen(1)
-        for name in [name for name in ACTS if name != "lesson"]:
-            del ACTS[name]
     elif fault == "swallow":
         append = Journal.append
 
@@ -310,8 +308,11 @@ def break_it(fault: str) -> None:
 def main() -> None:
     folder, what, every = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
     use_compile_cache()
-    for fault in sys.argv[4:]:
+    words = set(sys.argv[4:])
+    for fault in words - ACTS.keys():
         break_it(fault)
+    for name in ACTS.keys() - (words & ACTS.keys() or ACTS.keys()):
+        del ACTS[name]
     started = time.monotonic()
     checks = {"states": check_states, "faults": check_faults, "memory": check_memory}
     found = checks[what](folder.resolve(), every)

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from train.context_file import present_file
 from train.durable import new_folder, write_file
 from train.flat_tree import flatten_tree, tree_digest
 from train.life import BIRTH_WEIGHTS, Life, LifeState, open_life
@@ -36,9 +37,11 @@ def copy_life(life: Life, into: Path) -> None:
     with new_folder(into) as part:
         life.journal.copy(part / "journal.sqlite")
         names = [life.workdir / name for name in ("tokenizer.model", BIRTH_WEIGHTS)]
-        names.append(life.context_file)
         for file in filter(Path.exists, names):
             write_file(part / file.name, file.read_bytes())
+        context = present_file(life.context_file, life.journal)
+        if context.exists():
+            write_file(part / life.context_file.name, context.read_bytes())
         if life.library.folder.is_dir():
             shutil.copytree(life.library.folder, part / "books")
 

@@ -66,6 +66,11 @@ def restore(
     state = apply_events(life, state, todo, watch)
     last = life.journal.last()
     assert last is not None
+    if lost := life.journal.lost():
+        say(
+            f"the journal of {life.workdir} is damaged at its end: {lost} acknowledged events "
+            f"after event {last.id} are missing; restore it from a copy. Going on without them."
+        )
     return state._replace(event=last.id), time.monotonic() - started if todo else 0.0
 
 

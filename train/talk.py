@@ -98,15 +98,15 @@ def with_present_prompts(life: Life, events: Sequence[Event]) -> list[Event]:
 
 
 def context_after_undo(
-    life: Life, messages: Sequence[Message], gone_before: frozenset[int]
+    life: Life, messages: Sequence[Message], gone: frozenset[int]
 ) -> list[Message]:
-    """What the context file should hold now, when it held `messages` before the last undo.
+    """What the context file should hold instead of `messages` once the ids `gone` are taken back.
 
     A file that the owner has not edited becomes that of a life without the undone lessons; out of
     an edited one the words of these lessons are taken.
     """
     talk = Talk(life.journal, life.tokenizer)
-    gone = undone_events(life.journal)
+    gone_before = undone_events(life.journal)
     _, expected = talk.contexts(gone_before)
     if list(expected) == list(messages):
         return list(talk.contexts(gone)[1])
