@@ -20,15 +20,18 @@ from serve.sample import Reply
 from serve.session import Session
 from serve.turn import Turn
 from serve.undoing import plan_typed, take_back
+from serve.why import explain
 
 HELP = """\
 Say something; then press 1 to 5 to pick the best reply, or type a better one and press Enter, or
-press Enter alone to skip. Begin a typed answer with a blank if its first letter is a digit.
+press Enter alone to skip. Begin a typed answer with a blank if its first letter is a digit or /.
 /context         the conversation that the next prompt is made of (a file you may edit)
 /forget-context  begin a new conversation; the weights keep what they learned
 /report          size, lessons, digest and held-out figures
 /undo            take back the last lesson; /undo 3 the last three, /undo event 17 that event
 /redo            take back the last undo
+/why             where the reply comes from; /why 3 the third one; /why 3 without 17 how likely it
+                 would be in the life without lesson 17, exactly (also while you choose)
 /lr NUMBER       learning rate of lessons; without a number, show it
 /quit            save and leave (also Ctrl-D)"""
 
@@ -40,15 +43,19 @@ def converse(session: Session, output: Output) -> int:
     """The person talked until they left; returns the exit code."""
     ask = _terminal_ask() if sys.stdin.isatty() else _plain_ask
     output.say("Say something. /help tells the keys.")
+    turn, typed = None, ""
     while True:
         try:
-            text = ask("you> ", 0).strip()
+            text, typed = (typed or ask("you> ", 0)).strip(), ""
             if text in ("/quit", "/exit"):
                 break
-            if text.startswith("/"):
+            if text.split(" ")[0] == "/why":
+                explain(session, output, turn, text)
+            elif text.startswith("/"):
                 _command(session, output, text)
             elif text:
-                _exchange(session, output, ask, text)
+                turn = _show_replies(session, output, text)
+                typed = _answer(session, output, ask, turn)
         except EOFError:
             break
         except ValueError as error:
@@ -58,12 +65,17 @@ def converse(session: Session, output: Output) -> int:
     return 0
 
 
-def _exchange(session: Session, output: Output, ask: Ask, text: str) -> None:
-    """One turn: replies, then a pick, a typed answer, or nothing."""
-    turn = _show_replies(session, output, text)
+def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
+    """The turn is a lesson, or was skipped; returns the command that was typed instead, if any."""
     answer = ask(f"1-{len(turn.replies)}, or a better answer> ", len(turn.replies))
-    if not answer.strip():
-        return
+    if answer.startswith("/") or not answer.strip():
+        if answer.split(" ")[0].strip() != "/why":
+            return answer
+        try:
+            explain(session, output, turn, answer.strip())
+        except ValueError as error:
+            output.say(str(error))
+        return _answer(session, output, ask, turn)
     # A lesson that has begun is finished and journaled before Ctrl-C is heard.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
@@ -74,6 +86,7 @@ def _exchange(session: Session, output: Output, ask: Ask, text: str) -> None:
         output.lesson(lesson, session.held_out_change())
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    return ""
 
 
 def _show_replies(session: Session, output: Output, text: str) -> Turn:

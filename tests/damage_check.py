@@ -77,7 +77,7 @@ def outcome(workdir: Path, name: Path, truth: tuple) -> str:
         assert name.parts[0] != "checkpoints", error
         return "refused"
     if found != truth:
-        # Rows that the WAL lost leave a prefix, the life as it was a moment earlier, and are missed.
+        # Rows that the WAL lost leave a prefix, the life as it was, and are missed.
         cut = name.name == "journal.sqlite-wal" and found[1] == truth[1][: len(found[1])]
         return "noticed" if cut and complaints else "silent change"
     if complaints:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -197,15 +197,18 @@ class Journal:
         except ValueError as error:
             raise ValueError(_unreadable_sentence(self._path, error)) from error
 
-    def search(self, query: str, limit: int = 10) -> list[Hit]:
-        """Talk that has every word of `query`, best match first; no character has a meaning."""
-        words = ['"' + word.replace('"', '""') + '"' for word in searchable(query).split()]
-        if not words:
+    def search(self, query: str, limit: int = 10, *, any_word: bool = False) -> list[Hit]:
+        """Talk that has every word of `query`, best match first; no character has a meaning.
+
+        With `any_word`, talk that has some of them: the nearest in words, by BM25.
+        """
+        wanted = _match(query, any_word)
+        if not wanted:
             return []
         rows = self._read(
             "SELECT event, say, answer FROM talk WHERE talk MATCH ? ORDER BY rank, event DESC "
             "LIMIT ?",
-            (" ".join(words), limit),
+            (wanted, limit),
         )
         return [Hit(*row) for row in rows]
 
@@ -243,6 +246,27 @@ class Journal:
         if row_checksum(row[:4]) != row[4]:
             raise ValueError(_unreadable_sentence(self._path, f"event {row[0]} has changed"))
         return Event(row[0], row[1], row[2], json.loads(row[3]))
+
+
+def nearest_texts(texts: Sequence[str], query: str, limit: int) -> list[int]:
+    """Places of the texts that share words with `query`, the nearest by BM25 first."""
+    wanted = _match(query, any_word=True)
+    if not wanted:
+        return []
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE texts USING fts5 (text)")
+        rows = ((number, searchable(text)) for number, text in enumerate(texts, start=1))
+        connection.executemany("INSERT INTO texts (rowid, text) VALUES (?,?)", rows)
+        found = connection.execute(
+            "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rank, rowid LIMIT ?",
+            (wanted, limit),
+        )
+        return [number - 1 for (number,) in found]
+
+
+def _match(query: str, any_word: bool) -> str:
+    words = ['"' + word.replace('"', '""') + '"' for word in searchable(query).split()]
+    return (" OR " if any_word else " ").join(dict.fromkeys(words))
 
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:
