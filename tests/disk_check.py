@@ -1,8 +1,8 @@
 """Crash states and failing calls of a living model; run under the layer (disk_layer.c).
 
 disk_check.py FOLDER states|faults|memory EVERY [fault] [act ...]: prints one JSON object. EVERY n
-checks each n-th state or failing call, of all acts or of the named ones. A fault is deliberate, and
-has to be found: nosync, swallow.
+checks each n-th state or failing call, of all acts or of the named ones; n:m begins with the m-th,
+so that n runs check all. A fault is deliberate, and has to be found: nosync, swallow.
 """
 
 import ctypes
@@ -149,7 +149,7 @@ def trace_act(act: Act, workdir: Path) -> Disk:
     return disk
 
 
-def check_states(folder: Path, every: int) -> dict:
+def check_states(folder: Path, every: int, first: int) -> dict:
     """Every n-th crash state of every act was opened."""
     prepared = prepare(folder)
     found: dict = {"states": 0, "checked": 0, "calls": 0, "complaints": []}
@@ -162,7 +162,7 @@ def check_states(folder: Path, every: int) -> dict:
         base = len(read_events(prepared))
         for done, recipe in disk.states():
             found["states"] += 1
-            if found["states"] % every:
+            if (found["states"] - first) % every:
                 continue
             found["checked"] += 1
             crashed = folder / name / "crashed"
@@ -186,7 +186,7 @@ FAILURES = {
 }
 
 
-def check_faults(folder: Path, every: int) -> dict:
+def check_faults(folder: Path, every: int, first: int) -> dict:
     """Every n-th call of every act failed, in three ways."""
     prepared = prepare(folder)
     found: dict = {"faults": 0, "complaints": []}
@@ -195,7 +195,7 @@ def check_faults(folder: Path, every: int) -> dict:
         shutil.copytree(prepared, start / "life")
         truth = reference(start, act)
         for how, (times, number) in FAILURES.items():
-            for call in range(1 + found["faults"] % every, 1 << 30, every):
+            for call in range(first, 1 << 30, every):
                 hit, said = fail_once(start, act, truth, call, times, number)
                 if not hit:
                     break
@@ -237,7 +237,7 @@ def fail_once(
     return True, said or truth.complaint(workdir, acknowledged[-1])
 
 
-def check_memory(folder: Path, every: int) -> dict:
+def check_memory(folder: Path, every: int, first: int) -> dict:
     """Every n-th call of our own functions ran out of memory."""
     prepared = prepare(folder)
     found: dict = {"faults": 0, "complaints": []}
@@ -245,7 +245,7 @@ def check_memory(folder: Path, every: int) -> dict:
         start = folder / name
         shutil.copytree(prepared, start / "life")
         truth = reference(start, act)
-        for call in range(1 + found["faults"] % every, 1 << 30, every):
+        for call in range(first, 1 << 30, every):
             hit, said = starve_once(start, act, truth, call)
             if not hit:
                 break
@@ -306,7 +306,8 @@ def break_it(fault: str) -> None:
 
 
 def main() -> None:
-    folder, what, every = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    folder, what = Path(sys.argv[1]), sys.argv[2]
+    every, _, first = sys.argv[3].partition(":")
     use_compile_cache()
     words = set(sys.argv[4:])
     for fault in words - ACTS.keys():
@@ -315,7 +316,7 @@ def main() -> None:
         del ACTS[name]
     started = time.monotonic()
     checks = {"states": check_states, "faults": check_faults, "memory": check_memory}
-    found = checks[what](folder.resolve(), every)
+    found = checks[what](folder.resolve(), int(every), int(first or 1))
     found["seconds"] = time.monotonic() - started
     found["complaints_in_all"] = len(found["complaints"])
     found["complaints"] = found["complaints"][:20]

@@ -186,7 +186,8 @@ def main() -> None:
     folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     broken = sys.argv[4:] == ["broken"]
     warnings.simplefilter("ignore")
-    in_child(lambda: prepare(folder / "born"))
+    if not (folder / "born").exists():
+        in_child(lambda: prepare(folder / "born"))
     counts = {name: 0 for name in ("kills", "losses", "acknowledged", "unopened", "events")}
     counts |= dict.fromkeys(KINDS, 0)
     clock = Clock()

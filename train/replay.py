@@ -66,12 +66,20 @@ def restore(
     state = apply_events(life, state, todo, watch)
     last = life.journal.last()
     assert last is not None
-    if lost := life.journal.lost():
-        say(
-            f"the journal of {life.workdir} is damaged at its end: {lost} acknowledged events "
-            f"after event {last.id} are missing; restore it from a copy. Going on without them."
-        )
+    if missing := missing_events(life):
+        say(f"{missing} Going on without them.")
     return state._replace(event=last.id), time.monotonic() - started if todo else 0.0
+
+
+def missing_events(life: Life) -> str | None:
+    """A sentence when the newest events were acknowledged and are not in the journal any more."""
+    lost, last = life.journal.lost(), life.journal.last()
+    if not lost or last is None:
+        return None
+    return (
+        f"the journal of {life.workdir} is damaged at its end: {lost} acknowledged events after "
+        f"event {last.id} are missing; restore it from a copy."
+    )
 
 
 def newborn(life: Life) -> LifeState:
