@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz soak defaults growth-dip clean
+.PHONY: run test fuzz soak undo-figures defaults growth-dip clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -33,6 +33,11 @@ PEERS_PYTHON ?= python3.11
 soak: .venv/test
 	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 APPRENTICE_LESSONS=200 \
 	  $(BIN)/pytest -s tests/soak_killed.py tests/soak_damage.py tests/soak_long_life.py
+
+# What undo and damage cost a 10m model of 110 lessons (docs/reliability.md); some minutes.
+UNDO_LIFE ?= undo-life
+undo-figures: .venv/test
+	$(BIN)/python -m bench.undo --workdir=$(UNDO_LIFE)
 
 # The comparison behind the reading defaults (docs/first-run.md); hours.
 BOOKS ?= books

@@ -14,7 +14,6 @@ from train.flat_tree import flatten_tree, tree_digest
 from train.life import BIRTH_WEIGHTS, Life, LifeState, open_life
 from train.records import CheckpointRow
 from train.replay import apply_event, load_state, newborn, save, training_events, valid_checkpoints
-from train.versions import versions
 
 
 class Compared(NamedTuple):
@@ -71,13 +70,6 @@ def relive(life: Life, into: Path) -> Iterator[Compared]:
         last = again.journal.last()
         assert last is not None
         save(again, state._replace(event=last.id))
-
-
-def changed_versions(life: Life) -> dict[str, Any]:
-    """{name: [at birth, now]} of what the bits depend on and is not the same any more."""
-    born = life.birth["versions"]
-    now = versions()
-    return {name: [born.get(name), now[name]] for name in now if born.get(name) != now[name]}
 
 
 def largest_difference(one: Any, other: Any) -> float:

@@ -26,6 +26,7 @@ from train.records import CheckpointRow, Event
 from train.state import TrainState, abstract_state, init_opt_state, init_state
 from train.talk import with_present_prompts
 from train.thinning import TRAINING, ages, cost, thinned
+from train.versions import changed_versions
 
 Say = Callable[[str], None]
 
@@ -63,6 +64,11 @@ def restore(
     todo = training_events(life, after=state.event)
     if todo:
         say(f"replaying {len(todo)} events since the last checkpoint")
+        if changed := changed_versions(life.birth["versions"]):
+            say(
+                f"this model was born with another {', '.join(changed)}; what was learned there "
+                "and is replayed here may differ by rounding."
+            )
     state = apply_events(life, state, todo, watch)
     last = life.journal.last()
     assert last is not None
