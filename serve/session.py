@@ -187,7 +187,7 @@ class Session:
                 self.state, lesson = give_lesson(
                     self.life, self.state, question, answer, kind, self.learning_rate
                 )
-        except Exception:
+        except BaseException:
             # The step may have used up the arrays; the folder still has what was acknowledged.
             self._restore()
             raise
@@ -242,7 +242,7 @@ class Session:
         self._copy = self._held_out = None
         try:
             self.state, report = grow_life(self.life, self.state, plan, noise)
-        except Exception:
+        except BaseException:
             # The old arrays may be gone; the folder still has all that was acknowledged.
             self._restore()
             raise
@@ -269,7 +269,7 @@ class Session:
         except GeneratorExit:
             self.save()
             raise
-        except Exception:
+        except BaseException:
             # The step may have used up the arrays; the folder still has what was acknowledged.
             self._restore()
             raise

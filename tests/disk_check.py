@@ -2,9 +2,10 @@
 
 disk_check.py FOLDER states|faults|memory EVERY [fault] [act ...]: prints one JSON object. EVERY n
 checks each n-th state or failing call, of all acts or of the named ones; n:m begins with the m-th,
-so that n runs check all. A fault is deliberate, and has to be found: nosync, swallow.
+so that n runs check all. A fault is deliberate, and has to be found: nosync, late, swallow.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import errno
@@ -14,17 +15,20 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from disk_states import Disk, read_folder, read_trace, write_folder
 from lives import READING, SAMPLING, new_life, write_book
 
+import serve.session
 from grow.plan import plan_growth
+from model.chat import Message, format_context
 from serve.compile_cache import use_compile_cache
 from serve.session import Session
 from train import replay
 from train.context_file import read_context
+from train.durable import write_file
 from train.effective import undone_events
 from train.flat_tree import tree_digest
 from train.journal import Journal
@@ -287,10 +291,20 @@ def starve_once(start: Path, act: Act, truth: Truth, call: int) -> tuple[bool, s
     return True, said or truth.complaint(workdir, acknowledged[-1])
 
 
+@contextlib.contextmanager
+def write_late(path: Path, journal: Journal, messages: Sequence[Message]) -> Iterator[None]:
+    """A deliberate fault: the conversation is written after the event, and nothing mends it."""
+    del journal
+    yield
+    write_file(path, format_context(messages).encode())
+
+
 def break_it(fault: str) -> None:
     """The deliberate fault is in the program."""
     if fault == "nosync":
         LAYER.layer_deafen(1)
+    elif fault == "late":
+        serve.session.changing_context = write_late
     elif fault == "swallow":
         append = Journal.append
 

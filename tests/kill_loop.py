@@ -1,10 +1,10 @@
 """Kills a living model with SIGKILL again and again, and counts what was lost.
 
-Run as a program: kill_loop.py FOLDER KILLS SEED [broken]. One process imports everything once and
-forks a child for each life span, before any thread is started; the child opens the folder, does one
-kind of thing again and again, and tells through a pipe what it has acknowledged, until it is killed
-at a random moment of it. A life that was killed LIFE_KILLS times is compared with its replay from
-birth, and another begins. The last line of standard output is a JSON object with the counts.
+Run as a program: kill_loop.py FOLDER KILLS SEED [broken] [KIND ...]. One process imports everything
+once and forks a child for each life span, before any thread is started; the child opens the folder,
+does one kind of thing again and again, and tells through a pipe what it has acknowledged, until it
+is killed at a random moment of it. A life that was killed LIFE_KILLS times is compared with its
+replay from birth, and another begins. The last line of standard output is a JSON object of counts.
 """
 
 import dataclasses
@@ -184,7 +184,10 @@ def _listen(read_end: int, child: int, kind: str, part: str, share: float, clock
 
 def main() -> None:
     folder, kills, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    broken = sys.argv[4:] == ["broken"]
+    words = sys.argv[4:]
+    broken = "broken" in words
+    for kind in KINDS.keys() - (set(words) & KINDS.keys() or KINDS.keys()):
+        del KINDS[kind]
     warnings.simplefilter("ignore")
     if not (folder / "born").exists():
         in_child(lambda: prepare(folder / "born"))

@@ -137,6 +137,21 @@ def test_a_failed_journal_leaves_the_model_as_it_was(workdir, monkeypatch):
         assert session.state.lessons == 1
 
 
+def test_an_interrupted_lesson_leaves_the_model_as_it_was(workdir, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with open_session(workdir) as session:
+        turn = session.say("Hello")
+        digest = tree_digest(session.state.train)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            # The step has used up the old arrays by then.
+            patch.setattr("train.lesson.batch_losses", interrupt)
+            turn.pick(1)
+        assert tree_digest(session.state.train) == digest
+        turn.pick(1)
+
+
 def test_a_turn_is_taught_once(workdir):
     with open_session(workdir) as session:
         turn = session.say("Hello")
