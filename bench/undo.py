@@ -1,7 +1,8 @@
 """What an undo and each kind of damage cost a life of many lessons (docs/reliability.md).
 
-python -m bench.undo --workdir=FOLDER [--lessons=110] [--size=10m]: makes the life (a run that was
-stopped goes on), then takes back lessons and damages files of copies of it. Prints one JSON object
+python -m bench.undo --workdir=FOLDER [--lessons=110] [--size=10m] [--only=WORDS]: makes the life (a
+run that was stopped goes on), then takes back lessons and damages files of copies of it, or only
+does what has WORDS in its name. Prints one JSON object
 a line; `seconds` are by the clock, `processor_seconds` what this process used.
 """
 
@@ -43,15 +44,11 @@ def live(workdir: Path, lessons: int, size: str) -> None:
         for _ in session.read(books[:1], ReadingConfig(epochs=None, steps=16)):
             pass
         while (number := session.state.lessons) < lessons:
-            before, started = journal_bytes(workdir), time.process_time()
+            started = time.process_time()
             lesson = session.say(f"What is {number}?").teach(f"It is number {number}.")
             if number == lessons - 1:
-                tell(
-                    "lesson",
-                    seconds=lesson.seconds,
-                    processor_seconds=time.process_time() - started,
-                    journal_bytes=journal_bytes(workdir) - before,
-                )
+                processor = time.process_time() - started
+                tell("lesson", seconds=lesson.seconds, processor_seconds=processor)
 
 
 def journal_bytes(workdir: Path) -> int:
@@ -73,12 +70,12 @@ def copy(workdir: Path, to: Path) -> Path:
     return to
 
 
-def undo(workdir: Path, back: int) -> None:
+def undo(workdir: Path, what: str, back: int) -> None:
     """The time of an undo of the lesson `back` from the end, in an open session, is told."""
     with Session.open(workdir, sampling=SAMPLING) as session:
         lessons = [event.id for event in session.life.journal.events(kinds=("lesson",))]
         plan = session.plan_undo(event=lessons[-back])
-        timed(f"undo of lesson {back} from the end", lambda: session.undo(plan), plan.replayed)
+        timed(what, lambda: session.undo(plan), plan.replayed)
 
 
 def timed(what: str, do: Callable[[], object], replayed: int | None = None) -> None:
@@ -129,16 +126,19 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--lessons", type=int, default=110)
     parser.add_argument("--size", default="10m")
+    parser.add_argument("--only", default="")
     options = parser.parse_args()
     use_compile_cache()
     workdir = options.workdir.expanduser() / "life"
     live(workdir, options.lessons, options.size)
     kept = list_checkpoints(workdir / "checkpoints")
     each = disk_use(workdir / "checkpoints") / len(kept)
-    tell("disk", journal=journal_bytes(workdir), checkpoints=kept, bytes_each=each)
+    per_lesson = journal_bytes(workdir) / options.lessons
+    tell("disk", journal_bytes_per_lesson=per_lesson, checkpoints=kept, bytes_each=each)
     aside = workdir.with_name("aside")
     for back in (1, 100):
-        undo(copy(workdir, aside), back)
+        if options.only in (what := f"undo of lesson {back} from the end"):
+            undo(copy(workdir, aside), what, back)
     arrays = [largest(workdir / "checkpoints" / str(event), workdir) for event in kept]
     book = largest(workdir / "books", workdir)
     for what, paths in (
@@ -150,8 +150,9 @@ def main() -> None:
         ("the book and all checkpoints damaged", [*arrays, book]),
         ("the journal damaged", [Path("journal.sqlite")]),
     ):
-        recover(copy(workdir, aside), what, paths)
-    shutil.rmtree(aside)
+        if options.only in what:
+            recover(copy(workdir, aside), what, paths)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 if __name__ == "__main__":

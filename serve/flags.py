@@ -99,7 +99,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             _STRING,
             "script",
             None,
-            'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson, "why": 1 to 5',
+            'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson, or "why": 1',
         ),
     ],
     "To and from other programs": [
