@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz interop bench soak defaults growth-dip clean
+.PHONY: run test fuzz interop bench soak defaults growth-dip undo-figures clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -43,6 +43,11 @@ bench: .venv/test .venv-peers/made
 soak: .venv/test
 	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 APPRENTICE_LESSONS=200 \
 	  $(BIN)/pytest -s tests/soak_killed.py tests/soak_damage.py tests/soak_long_life.py
+
+# What undo and damage cost a 10m model of 110 lessons (docs/reliability.md); some minutes.
+UNDO_LIFE ?= undo-life
+undo-figures: .venv/test
+	$(BIN)/python -m bench.undo --workdir=$(UNDO_LIFE)
 
 # The comparison behind the reading defaults (docs/first-run.md); hours.
 BOOKS ?= books

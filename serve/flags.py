@@ -101,7 +101,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             _STRING,
             "script",
             None,
-            'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
+            'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson, or "why": 1',
         ),
         (_STRING, "lesson", "rehearsed", f"how a lesson is learned: {', '.join(RECIPES)}"),
         (_BOOL, "learn_off", False, "talk without teaching and without a trace"),

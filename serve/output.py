@@ -134,6 +134,8 @@ class TextOutput:
             self.say(f"{name:<12}{record[name]}")
         count = len(record["checkpoints"])
         self.say(f"{'disk':<12}{record['disk'] / 1e6:.1f} MB, {count} checkpoints")
+        for sentence in record["damage"] or ["no file is damaged"]:
+            self.say(f"{'check':<12}{sentence}")
         table = Table("book", "held-out bits per byte")
         for row in record["books"]:
             table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from model.config import ModelConfig
 from model.tokenizer import Tokenizer, train_tokenizer
 from train.books import load_saved_book
+from train.context_file import settle_context
 from train.durable import fsync_folder, write_file
 from train.journal import Journal
 from train.lock import WriterLock
@@ -245,7 +246,10 @@ def open_life(workdir: Path, *, read_only: bool = False) -> Life:
             lock.__exit__()
         raise
     library = Library(workdir / "books", tokenizer)
-    return Life(workdir, journal, tokenizer, library, birth, lock)
+    life = Life(workdir, journal, tokenizer, library, birth, lock)
+    if lock is not None:
+        settle_context(life.context_file, journal)
+    return life
 
 
 def _read_birth(journal: Journal, workdir: Path) -> dict[str, Any]:

@@ -54,6 +54,11 @@ def answer_document(prompt: Sequence[int], answer: Sequence[int]) -> Piece:
     return Piece(np.array([*prompt, *answer]), weights)
 
 
+def answer_batch(prompt: Sequence[int], answer: Sequence[int], context: int) -> Batch:
+    """One row with the answer after its prompt."""
+    return pack([answer_document(prompt, answer)], 1, context).batch
+
+
 def make_shelf(books: Sequence[EncodedBook]) -> Shelf:
     """The training documents of some books, prose and conversations apart."""
     documents = [document for book in books for document in book.documents]
