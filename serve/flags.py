@@ -12,6 +12,7 @@ MODES = (
     "start",
     "book",
     "interactive",
+    "serve",
     "report",
     "grow",
     "undo",
@@ -101,6 +102,10 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             None,
             'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
         ),
+    ],
+    "The page": [
+        (_INT, "port", 8451, "of the page and the endpoint, on this machine alone; 0 is any"),
+        (_STRING, "listen", None, "address to be reached at from other machines; needs its token"),
     ],
     "To and from other programs": [
         (_STRING, "to", None, "export: new folder for the files"),

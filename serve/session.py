@@ -6,17 +6,17 @@ with Session.open(workdir) as session:
     lesson = turn.pick(1)            # or turn.teach("Hello, how are you?")
 """
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from grow.plan import Plan
-from model.chat import Message, encode_prompt, fitting_messages
+from model.chat import Message, encode_prompt, fitting_messages, parse_context
+from model.transformer import Params
 from serve.context_file import read_context, write_context
 from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
-from serve.turn import Turn, question_before
+from serve.turn import Turn, question_before, replies_data
 from train.books import Book
 from train.effective import effective_count, undone_events
 from train.evaluate import quick_held_out
@@ -33,8 +33,7 @@ from train.undo import UndoPlan, last_undo, plan_undo, undo
 
 # What is learned is safe in the journal; a checkpoint spares replaying this much of it.
 SECONDS_PER_CHECKPOINT = 5.0
-# Saving takes at most one part in so many of the time.
-SAVE_SHARE = 8
+SAVE_SHARE = 8  # Saving takes at most one part in so many of the time.
 # Held-out windows measured after every lesson, in all.
 QUICK_WINDOWS = 8
 
@@ -49,9 +48,10 @@ class Session:
         self.state = state
         self.sampling = sampling
         self.learning_rate = LEARNING_RATE
+        self.learning, self.origin = True, "python"
         self._copy = None
         self._held_out: float | None = None
-        self._answered = 0
+        self._closed, self._taught = 0, set[int]()
         # Seconds of training since the last checkpoint, and what that one took.
         self._unsaved = unsaved
         self._save_seconds = 0.0
@@ -114,6 +114,11 @@ class Session:
         """The conversation so far, as the context file has it now."""
         return read_context(self.life.context_file)
 
+    def edit_context(self, text: str) -> None:
+        """The context file holds the turns that `text` has, as `parse_context` reads them."""
+        self._require_writer("edit the context")
+        write_context(self.life.context_file, parse_context(text))
+
     def forget_context(self) -> None:
         """The context file is empty; the weights keep what they learned."""
         self._require_writer("forget the context")
@@ -131,49 +136,53 @@ class Session:
         assert isinstance(last, Turn)
         return last
 
-    def stream(self, text: str) -> Iterator[tuple[Reply, ...] | Turn]:
-        """The unfinished replies after every few tokens, and at last the turn."""
+    def stream(
+        self, text: str, should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[Reply, ...] | Turn]:
+        """The unfinished replies after every few tokens, and at last the turn; or stops early."""
         text = text.strip()
         if not text:
             raise ValueError("a prompt must hold some words, got none; say something.")
         life, config = self.life, self.state.config
         room = config.model.context - min(self.sampling.max_new_tokens, config.model.context // 2)
-        messages = [*self.context(), Message("user", text)]
+        messages = (*self.context(), Message("user", text))
         prompt = encode_prompt(life.tokenizer, messages, room)
-        if self._copy is None:
-            self._copy = compute_copy(self.state.train.params, config.dtype)
-        number = effective_count(life.journal, "replies")
-        key = life.stream(REPLIES_STREAM, number)
+        key = life.stream(REPLIES_STREAM, effective_count(life.journal, "replies"))
         replies: Sequence[Reply] = ()
         for replies in sample_replies(
-            self._copy, prompt, key, life.tokenizer, config.model, self.sampling, config.dtype
+            self.weights(), prompt, key, life.tokenizer, config.model, self.sampling, config.dtype
         ):
             yield tuple(replies)
-        yield self._turn(Question(text, prompt, room=room), tuple(messages), tuple(replies))
+            if should_stop():
+                break
+        question = Question(text, prompt, room=room)
+        yield self._journaled(Turn(self, self.state.event, question, messages, tuple(replies)))
 
-    def _turn(
-        self, question: Question, messages: tuple[Message, ...], replies: tuple[Reply, ...]
-    ) -> Turn:
-        data = {
-            "say": question.say,
-            "replies": [reply._asdict() for reply in replies],
-            "sampling": dataclasses.asdict(self.sampling),
-        }
+    def weights(self) -> Params:
+        """The parameters as products use them, for sampling."""
+        if self._copy is None:
+            self._copy = compute_copy(self.state.train.params, self.state.config.dtype)
+        return self._copy
+
+    def _journaled(self, turn: Turn) -> Turn:
+        """The turn as the journal has it; as it is in a session that only reads."""
         if self.life.lock is None:
-            return Turn(self, self.state.event, question, messages, replies)
-        event = self.life.journal.append("replies", data)
+            return turn
+        event = self.life.journal.append("replies", replies_data(turn, self.sampling, self.origin))
         self.state = self.state._replace(event=event.id)
-        return Turn(self, event.id, question._replace(turn=event.id), messages, replies)
+        return turn.numbered(event.id)
 
     def learn(self, turn: Turn, answer: str, kind: Kind) -> Lesson:
         """The lesson is in the weights, the journal and the context file."""
         self._require_writer("teach")
-        if turn.event <= self._answered:
-            raise ValueError("this turn already was a lesson, or a later one; say something new.")
+        if not self.learning:
+            raise ValueError("learning is off; turn it on to teach.")
+        if turn.event <= self._closed or turn.event in self._taught:
+            raise ValueError("it already was a lesson, or an undo came since; say something new.")
         if self._held_out is None:
             self._held_out = self.held_out()
         life, room = self.life, self.state.config.model.context
-        question = question_before(turn, answer, life.tokenizer, room)
+        question = question_before(turn, answer, life.tokenizer, room)._replace(origin=self.origin)
         try:
             self.state, lesson = give_lesson(
                 self.life, self.state, question, answer, kind, self.learning_rate
@@ -183,7 +192,7 @@ class Session:
             self._restore()
             raise
         self._copy = None
-        self._answered = turn.event
+        self._taught.add(turn.event)
         said = spoken(turn.question.say, lesson.answer)
         kept = fitting_messages(life.tokenizer, [*self.context(), *said], room)
         write_context(life.context_file, kept)
@@ -208,7 +217,7 @@ class Session:
         messages = self.context()
         gone = undone_events(self.life.journal)
         event = undo(self.life, plan)
-        self._answered = event.id
+        self._closed = event.id
         kept = context_after_undo(self.life, messages, gone)
         self._restore(watch)
         if kept != messages:

@@ -39,13 +39,14 @@ class Question(NamedTuple):
     """What was asked: the person's words, and the ids of the prompt that carried them.
 
     `turn` is the event of the replies, `room` how many ids the prompt was allowed; with both, the
-    prompt can be made anew when an earlier lesson is undone.
+    prompt can be made anew when an earlier lesson is undone. `origin` is where it was taught from.
     """
 
     say: str
     prompt: Sequence[int]
     turn: int | None = None
     room: int | None = None
+    origin: str | None = None
 
 
 def give_lesson(
@@ -84,6 +85,8 @@ def give_lesson(
     }
     if question.turn is not None and question.room is not None:
         data |= {"turn": question.turn, "room": question.room}
+    if question.origin is not None:
+        data["origin"] = question.origin
     train, loss = train_step(state.train, batch, learning_rate, state.config)
     before = float(loss)
     losses_BT = np.asarray(batch_losses(train.params, batch, state.config))
