@@ -216,12 +216,15 @@ class Head(nn.Module):
         logits_MV = multiply(x_MD.astype(self.dtype), table_VD.astype(self.dtype), 1, 1)
         return logits_MV.reshape(*x_BTD.shape[:-1], -1)
 
-    def loss(self, x_BTD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array) -> jax.Array:
-        """The weighted sum of the targets' negative log-likelihoods, in nats."""
+    def loss(
+        self, x_BTD: jax.Array, targets_BT: jax.Array, weights_BT: jax.Array
+    ) -> tuple[jax.Array, jax.Array]:
+        """The weighted sum of the targets' losses in nats, and every loss, `nats_BT`."""
         x_MD, table_VD = self._inputs(x_BTD)
-        return softmax_loss(
+        loss, nats_M = softmax_loss(
             x_MD, table_VD, targets_BT.reshape(-1), weights_BT.reshape(-1), self.dtype
         )
+        return loss, nats_M.reshape(targets_BT.shape)
 
     def _inputs(self, x_BTD):
         return x_BTD.reshape(-1, x_BTD.shape[-1]) * self.config.logit_scale, self.table

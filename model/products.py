@@ -134,8 +134,8 @@ def softmax_loss(
     targets_M: jax.Array,
     weights_M: jax.Array,
     dtype: DTypeLike,
-) -> jax.Array:
-    """The weighted sum of the targets' negative log-likelihoods in nats, a scalar.
+) -> tuple[jax.Array, jax.Array]:
+    """The weighted sum of the targets' negative log-likelihoods in nats, and all of them, `nats_M`.
 
     The gradient of the logits is made while they are in the cache and kept in `dtype`, once as it
     is and once transposed, so that both products of the backward pass have their fast form.
@@ -144,7 +144,7 @@ def softmax_loss(
       x_MD: normed residual stream, a row per token.
       table_VD: output matrix, the logit scale included in x.
       targets_M: ids of the next tokens, int32.
-      weights_M: what each token's loss is multiplied with.
+      weights_M: what each token's loss is multiplied with. Only the sum has a gradient.
     """
     return _softmax_loss_forward(x_MD, table_VD, targets_M, weights_M, dtype)[0]
 
@@ -154,14 +154,16 @@ def _softmax_loss_forward(x_MD, table_VD, targets_M, weights_M, dtype):
     logits_MV = multiply(x_MD, table_VD, 1, 1)
     normalizer_M1 = jax.nn.logsumexp(logits_MV, axis=-1, keepdims=True)
     picked_M1 = jnp.take_along_axis(logits_MV, targets_M[:, None], axis=-1)
-    loss = jnp.sum((normalizer_M1 - picked_M1)[:, 0] * weights_M)
+    nats_M = (normalizer_M1 - picked_M1)[:, 0]
+    loss = jnp.sum(nats_M * weights_M)
     chosen_MV = jnp.arange(table_VD.shape[0])[None] == targets_M[:, None]
     d_logits_MV = (jnp.exp(logits_MV - normalizer_M1) - chosen_MV) * weights_M[:, None]
     d_logits_MV = d_logits_MV.astype(dtype)
-    return loss, (x_MD, table_VD, d_logits_MV, d_logits_MV.T)
+    return (loss, nats_M), (x_MD, table_VD, d_logits_MV, d_logits_MV.T)
 
 
-def _softmax_loss_backward(_, residuals, d_loss):
+def _softmax_loss_backward(_, residuals, gradients):
+    d_loss, _ = gradients
     x_MD, table_VD, d_logits_MV, d_logits_VM = residuals
     dx_MD = multiply(d_logits_MV, table_VD, 1, 0) * d_loss
     d_table_VD = multiply(d_logits_VM, x_MD, 1, 0) * d_loss

@@ -107,8 +107,11 @@ def head_loss(
     weights_BT: jax.Array,
     config: ModelConfig,
     dtype: DTypeLike,
-) -> jax.Array:
-    """The weighted sum of the targets' negative log-likelihoods in nats, made for gradients."""
+) -> tuple[jax.Array, jax.Array]:
+    """The weighted sum of the targets' negative log-likelihoods in nats, and each, `nats_BT`.
+
+    Made for gradients, which only the sum has.
+    """
     x_BTD = _run(Norm(config), norm, x_BTD)
     return _run(Head(config, dtype), head, x_BTD, targets_BT, weights_BT, method="loss")
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from absl import flags
 
+from train.recipe import RECIPES
+
 MODES = (
     "start",
     "book",
@@ -102,6 +104,8 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             None,
             'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
         ),
+        (_STRING, "lesson", "rehearsed", f"how a lesson is learned: {', '.join(RECIPES)}"),
+        (_BOOL, "learn_off", False, "talk without teaching and without a trace"),
     ],
     "The page": [
         (_INT, "port", 8451, "of the page and the endpoint, on this machine alone; 0 is any"),
@@ -198,6 +202,8 @@ def parse(argv: Sequence[str]) -> Options:
         )
     if values.mode not in MODES:
         raise UsageError(f"mode must be one of {', '.join(MODES)}, got {values.mode!r}.")
+    if values.lesson not in RECIPES:
+        raise UsageError(f"lesson must be one of {', '.join(RECIPES)}, got {values.lesson!r}.")
     given = [name for name in _GROWING if values[name].present]
     if given and values.mode != "grow":
         raise UsageError(f"--{given[0]} belongs to --mode=grow, got --mode={values.mode}.")

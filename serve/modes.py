@@ -29,6 +29,7 @@ from train.optimizer import OptimizerConfig
 from train.plain import export_life
 from train.reading import finished_reports
 from train.reading_plan import ReadingConfig
+from train.recipe import RECIPES
 from train.step import StepConfig
 
 FIRST_QUESTION = "Hello, who are you?"
@@ -93,8 +94,11 @@ def _interactive(options: Options, output: Output) -> int:
     """Talks, with the person or with a script."""
     lines = read_script(Path(options.script), options.replies) if options.script else None
     with _open_or_look(options, output) as session:
+        session.recipe = RECIPES[options.lesson]
+        if options.learn_off:
+            session.learn_from_now(False)
         if options.learning_rate is not None:
-            session.learning_rate = options.learning_rate
+            session.teach_at(options.learning_rate)
         session.origin = "terminal" if lines is None else "script"
         if lines is not None:
             return run_script(session, lines, output)

@@ -13,8 +13,12 @@ from rich.text import Text
 from serve.records import lesson_record, reading_record, replies_record
 from serve.turn import Turn
 from train.lesson import Lesson
+from train.probes import Surprise
 from train.reading import BookReport, Report
 from train.replay import Replayed
+
+# A typed answer with a token less likely than this is taught only after a question.
+BIG_SURPRISE = 1e-6
 
 HeldOut = tuple[float, float] | None
 
@@ -187,15 +191,32 @@ class TextOutput:
 def lesson_line(lesson: Lesson, held_out: HeldOut) -> str:
     """What a lesson did, in one line."""
     parts = [
-        f"{'picked' if lesson.kind == 'pick' else 'typed'}",
+        f"lesson {lesson.number} {'picked' if lesson.kind == 'pick' else 'typed'}",
         f"loss {lesson.loss_before:.2f} → {lesson.loss_after:.2f}",
         f"p {lesson.p_before:.1e} → {lesson.p_after:.1e}",
     ]
+    if lesson.rehearsed:
+        parts.append(f"old lessons {lesson.known} of {lesson.rehearsed} known")
     if held_out is not None:
         before, after = held_out
         change = 100 * (after / before - 1)
         parts.append(f"held-out {before:.3f} → {after:.3f} b/B ({change:+.1f} %)")
-    return " | ".join([*parts, f"{lesson.seconds:.2f} s"])
+    parts += [f"leak ×{lesson.leak:.2f}", f"{lesson.seconds:.2f} s"]
+    if lesson.contradicts is not None:
+        parts.append(
+            f"instead of “{printable(lesson.contradicts)}”, which is not rehearsed any more"
+        )
+    return " | ".join(parts)
+
+
+def surprise_warning(found: Surprise) -> str | None:
+    """What the person should know before teaching an answer; None when it is no big surprise."""
+    if found.p > BIG_SURPRISE:
+        return None
+    return (
+        f"A big surprise: “{printable(found.token.strip())}” has a probability of {found.p:.0e} "
+        "here, and may show up in other answers for a while."
+    )
 
 
 def growth_lines(record: dict[str, Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """The JSON objects of scripts: one shape for each event."""
 
+import dataclasses
 from typing import Any
 
 from grow.plan import Plan
@@ -39,8 +40,8 @@ def replies_record(turn: Turn) -> dict[str, Any]:
 
 def lesson_record(lesson: Lesson) -> dict[str, Any]:
     """The object of one lesson."""
-    names = ("say", "answer", "kind", "loss_before", "loss_after", "p_before", "p_after", "seconds")
-    return {"event": "lesson", **{name: getattr(lesson, name) for name in names}}
+    values = dataclasses.asdict(lesson)
+    return {"event": "lesson", "id": values.pop("event"), **values}
 
 
 def report_record(session: Session, held_out_windows: int | None) -> dict[str, Any]:

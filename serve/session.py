@@ -6,13 +6,14 @@ with Session.open(workdir) as session:
     lesson = turn.pick(1)            # or turn.teach("Hello, how are you?")
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Self
 
 from grow.plan import Plan
-from model.chat import Message, encode_prompt, fitting_messages, parse_context
+from model.chat import Message, encode_answer, encode_prompt, fitting_messages, parse_context
 from model.transformer import Params
 from serve.context_file import read_context, write_context
 from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
@@ -21,12 +22,15 @@ from train.books import Book
 from train.effective import effective_count, undone_events
 from train.evaluate import quick_held_out
 from train.growth import GrowthReport, grow_life
-from train.lesson import LEARNING_RATE, Kind, Lesson, Question, give_lesson
+from train.lesson import Kind, Lesson, Question, give_lesson, with_own_replies
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
+from train.probes import Surprise, surprise
 from train.reading import Report, read_books
 from train.reading_plan import ReadingConfig
+from train.recipe import RECIPES
 from train.records import Event
 from train.replay import Say, Watch, restore, save
+from train.sleep import Sleep, give_sleep
 from train.state import TrainState
 from train.talk import FORGET, context_after_undo, spoken
 from train.undo import UndoPlan, last_undo, plan_undo, undo
@@ -47,8 +51,9 @@ class Session:
         self.life = life
         self.state = state
         self.sampling = sampling
-        self.learning_rate = LEARNING_RATE
-        self.learning, self.origin = True, "python"
+        self.recipe = RECIPES["rehearsed"]
+        # Whether turns are written down and may become lessons, and where their words come from.
+        self.learning, self.origin = life.lock is not None, "python"
         self._copy = None
         self._held_out: float | None = None
         self._closed, self._taught = 0, set[int]()
@@ -165,28 +170,27 @@ class Session:
         return self._copy
 
     def _journaled(self, turn: Turn) -> Turn:
-        """The turn as the journal has it; as it is in a session that only reads."""
-        if self.life.lock is None:
+        """The turn as the journal has it; as it is while nothing is learned."""
+        if not self.learning:
             return turn
         event = self.life.journal.append("replies", replies_data(turn, self.sampling, self.origin))
         self.state = self.state._replace(event=event.id)
         return turn.numbered(event.id)
 
-    def learn(self, turn: Turn, answer: str, kind: Kind) -> Lesson:
+    def learn(self, turn: Turn, answer: str, kind: Kind, *, spread: bool = False) -> Lesson:
         """The lesson is in the weights, the journal and the context file."""
         self._require_writer("teach")
         if not self.learning:
-            raise ValueError("learning is off; turn it on to teach.")
+            raise ValueError("learning is off, so nothing was learned; /learn on turns it on.")
         if turn.event <= self._closed or turn.event in self._taught:
             raise ValueError("it already was a lesson, or an undo came since; say something new.")
         if self._held_out is None:
             self._held_out = self.held_out()
         life, room = self.life, self.state.config.model.context
         question = question_before(turn, answer, life.tokenizer, room)._replace(origin=self.origin)
+        recipe = self.recipe.lighter() if spread else self.recipe
         try:
-            self.state, lesson = give_lesson(
-                self.life, self.state, question, answer, kind, self.learning_rate
-            )
+            self.state, lesson = give_lesson(life, self.state, question, answer, kind, recipe)
         except Exception:
             # The step may have used up the arrays; the folder still has what was acknowledged.
             self._restore()
@@ -199,6 +203,38 @@ class Session:
         self._unsaved += lesson.seconds
         self._save_when_due()
         return lesson
+
+    def learn_from_now(self, learning: bool) -> None:
+        """Turns from now on may become lessons, or leave no trace at all."""
+        if learning:
+            self._require_writer("learn")
+        self.learning = learning
+
+    def surprise(self, turn: Turn, answer: str) -> Surprise:
+        """How unexpected an answer to this turn would be now."""
+        life, room = self.life, self.state.config.model.context
+        question = question_before(turn, answer, life.tokenizer, room)
+        answer_ids = encode_answer(life.tokenizer, answer)
+        return surprise(life, self.state, question.prompt, answer_ids)
+
+    def sleep(self, updates: int | None = None) -> Sleep:
+        """Old lessons were rehearsed, and the model's own replies will be taken anew."""
+        self._require_writer("sleep")
+        try:
+            self.state, sleep = give_sleep(self.life, self.state, self.recipe, updates)
+        except ValueError:
+            raise
+        except Exception:
+            self._restore()
+            raise
+        self._copy = self._held_out = None
+        self._unsaved += sleep.seconds
+        self._save_when_due()
+        return sleep
+
+    def teach_at(self, learning_rate: float) -> None:
+        """Lessons from now on are made at this rate."""
+        self.recipe = dataclasses.replace(self.recipe, learning_rate=learning_rate)
 
     def plan_undo(self, *, lessons: int | None = None, event: int | None = None) -> UndoPlan:
         """What an undo would take back and cost; see `train.undo.plan_undo`."""
@@ -277,4 +313,10 @@ class Session:
             # The step may have used up the arrays; the folder still has what was acknowledged.
             self._restore()
             raise
+        if should_stop():
+            # Only laid aside; it is saved when that is due, or by `close`.
+            self._save_when_due()
+            return
+        # Now rather than at the first lesson, which the person waits for.
+        self.state = with_own_replies(self.life, self.state)
         self.save()

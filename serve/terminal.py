@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from serve.output import Output, TextOutput, printable
+from serve.output import Output, TextOutput, printable, surprise_warning
 from serve.records import report_record
 from serve.sample import Reply
 from serve.session import Session
@@ -26,6 +26,8 @@ Say something; then press 1 to 5 to pick the best reply, or type a better one an
 press Enter alone to skip. Begin a typed answer with a blank if its first letter is a digit.
 /context         the conversation that the next prompt is made of (a file you may edit)
 /forget-context  begin a new conversation; the weights keep what they learned
+/learn off       talk without teaching and without a trace; /learn on
+/sleep           rehearse the old lessons; /sleep 20 for so many updates
 /report          size, lessons, digest and held-out figures
 /undo            take back the last lesson; /undo 3 the last three, /undo event 17 that event
 /redo            take back the last undo
@@ -42,7 +44,7 @@ def converse(session: Session, output: Output) -> int:
     output.say("Say something. /help tells the keys.")
     while True:
         try:
-            text = ask("you> ", 0).strip()
+            text = ask("you> " if session.learning else "you (not teaching)> ", 0).strip()
             if text in ("/quit", "/exit"):
                 break
             if text.startswith("/"):
@@ -61,19 +63,35 @@ def converse(session: Session, output: Output) -> int:
 def _exchange(session: Session, output: Output, ask: Ask, text: str) -> None:
     """One turn: replies, then a pick, a typed answer, or nothing."""
     turn = _show_replies(session, output, text)
+    if not session.learning:
+        return
     answer = ask(f"1-{len(turn.replies)}, or a better answer> ", len(turn.replies))
     if not answer.strip():
+        return
+    typed = not (answer.isdigit() and 1 <= int(answer) <= len(turn.replies))
+    how = _how_to_teach(session, output, ask, turn, answer) if typed else "now"
+    if how == "not":
         return
     # A lesson that has begun is finished and journaled before Ctrl-C is heard.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        if answer.isdigit() and 1 <= int(answer) <= len(turn.replies):
-            lesson = turn.pick(int(answer))
-        else:
-            lesson = turn.teach(answer)
+        lesson = turn.teach(answer, spread=how == "spread") if typed else turn.pick(int(answer))
         output.lesson(lesson, session.held_out_change())
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+
+def _how_to_teach(session: Session, output: Output, ask: Ask, turn: Turn, answer: str) -> str:
+    """`now`, `spread` or `not`: the person is asked when the answer would be a big surprise."""
+    warning = surprise_warning(session.surprise(turn, answer))
+    if warning is None or not sys.stdin.isatty():
+        return "now"
+    output.say(
+        f"{warning} Enter teaches it now, s spreads it over the next lessons, anything else "
+        "leaves it."
+    )
+    said = ask("teach> ", 0).strip().casefold()
+    return {"": "now", "s": "spread"}.get(said, "not")
 
 
 def _show_replies(session: Session, output: Output, text: str) -> Turn:
@@ -117,12 +135,31 @@ def _command(session: Session, output: Output, text: str) -> None:
         take_back(session, output, plan_typed(session, argument), agreed, "say yes after it")
     elif name == "/redo":
         take_back(session, output, session.plan_redo(), argument == "yes", "say /redo yes")
+    elif name == "/learn":
+        if argument not in ("on", "off"):
+            raise ValueError(f"/learn wants on or off, got {argument!r}; try /learn off.")
+        session.learn_from_now(argument == "on")
+        output.say(f"Learning is {argument}.")
+    elif name == "/sleep":
+        slept = session.sleep(_updates(argument))
+        output.say(
+            f"{slept.updates} updates of rehearsal, {slept.known} of the last {slept.rehearsed} "
+            f"lessons known, {slept.seconds:.1f} s."
+        )
     elif name == "/lr":
         if argument:
-            session.learning_rate = _rate(argument)
-        output.say(f"The learning rate of lessons is {session.learning_rate:g}.")
+            session.teach_at(_rate(argument))
+        output.say(f"The learning rate of lessons is {session.recipe.learning_rate:g}.")
     else:
         output.say(f"There is no {name}; /help tells what there is.")
+
+
+def _updates(text: str) -> int | None:
+    if not text:
+        return None
+    if not text.isdigit():
+        raise ValueError(f"/sleep wants a number of updates, got {text!r}; try /sleep 20.")
+    return int(text)
 
 
 def _rate(text: str) -> float:

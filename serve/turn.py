@@ -13,7 +13,7 @@ from train.lesson import Kind, Lesson, Question
 class Learner(Protocol):
     """Who makes a lesson of a turn: the session it belongs to."""
 
-    def learn(self, turn: "Turn", answer: str, kind: Kind) -> Lesson: ...
+    def learn(self, turn: "Turn", answer: str, kind: Kind, *, spread: bool = False) -> Lesson: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +39,12 @@ class Turn:
             )
         return self.session.learn(self, self.replies[number - 1].text, "pick")
 
-    def teach(self, answer: str) -> Lesson:
-        """The lesson that `answer` would have been the right one."""
-        return self.session.learn(self, answer.strip(), "teach")
+    def teach(self, answer: str, *, spread: bool = False) -> Lesson:
+        """The lesson that `answer` would have been the right one.
+
+        With `spread` it is a light one, and what is left to learn comes with the next lessons.
+        """
+        return self.session.learn(self, answer.strip(), "teach", spread=spread)
 
 
 def replies_data(turn: Turn, sampling: SamplingConfig, origin: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """A life lived again from its seed, and one carried through plain files, is the same life."""
 
+import dataclasses
 import json
 import shutil
 
@@ -72,8 +73,13 @@ def test_another_result_is_reported_with_the_largest_difference(life, tmp_path, 
 
     honest = train.replay._APPLY["lesson"]
 
-    def drifted(life, state, data):
-        return honest(life, state, {**data, "learning_rate": data["learning_rate"] * 1.5})
+    def drifted(life, state, event):
+        recipe = {
+            **event.data["recipe"],
+            "learning_rate": 1.5 * event.data["recipe"]["learning_rate"],
+        }
+        changed = dataclasses.replace(event, data={**event.data, "recipe": recipe})
+        return honest(life, state, changed)
 
     monkeypatch.setitem(train.replay._APPLY, "lesson", drifted)
     with open_life(life, read_only=True) as first:

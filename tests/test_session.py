@@ -8,7 +8,9 @@ from lives import READING, new_life, open_session, write_book
 
 from model.chat import Message, encode_answer, encode_prompt
 from train.flat_tree import tree_digest
-from train.lesson import Question, give_lesson, lesson_batch
+from train.lesson import Question, give_lesson
+from train.recipe import Recipe
+from train.rehearsal import answer_document, pack
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_a_reply_has_the_probability_that_the_model_gives_it(workdir):
 @pytest.mark.parametrize("kind", ["pick", "teach"])
 def test_a_lesson_is_one_step_towards_the_answer(workdir, kind):
     with open_session(workdir) as session:
-        session.learning_rate = 1e-2
+        session.teach_at(1e-2)
         before = tree_digest(session.state.train)
         turn = session.say("Who are you?")
         lesson = turn.pick(2) if kind == "pick" else turn.teach("I am yours.")
@@ -177,7 +179,7 @@ def test_a_long_answer_pushes_the_conversation_out_of_the_prompt(workdir):
 def test_only_the_answer_and_its_end_mark_are_targets(tokenizer):
     prompt = encode_prompt(tokenizer, [Message("user", "Hello")], 40)
     answer = encode_answer(tokenizer, "Yes.")
-    batch = lesson_batch(prompt, answer, 64)
+    batch = pack([answer_document(prompt, answer)], 1, 64).batch
     counted = batch.targets_BT[batch.weights_BT > 0]
     assert counted.tolist() == answer
     assert answer[-1] == tokenizer.turn_end
@@ -213,6 +215,6 @@ def test_a_lesson_can_be_given_from_plain_functions(workdir):
         prompt = encode_prompt(session.life.tokenizer, [Message("user", "Hello")], 20)
         question = Question("Hello", prompt)
         session.state, lesson = give_lesson(
-            session.life, session.state, question, "Yes.", "teach", 1e-2
+            session.life, session.state, question, "Yes.", "teach", Recipe(learning_rate=1e-2)
         )
         assert lesson.loss_after < lesson.loss_before

@@ -1,4 +1,4 @@
-"""One lesson: what the person chose or typed becomes one row, one gradient, one journal event."""
+"""One lesson: what the person chose or typed becomes one batch, one gradient, one journal event."""
 
 import dataclasses
 import math
@@ -6,25 +6,37 @@ import time
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
+import jax
 import numpy as np
 
 from model.chat import encode_answer
-from train.life import Life, LifeState
-from train.step import batch_losses, train_step
-from train.windows import Batch
-
-LEARNING_RATE = 3e-4
-# Rows are padded to whole blocks, so that few lengths have to be compiled.
-ROW_BLOCK = 128
+from train.life import REHEARSAL_STREAM, Life, LifeState
+from train.own_replies import own_replies
+from train.probes import probe, probe_batch
+from train.recipe import RECIPES, Recipe
+from train.records import Event
+from train.rehearsal import Rehearsal, answer_document, lesson_rehearsal
+from train.schedule import KNOWN_NATS, Exchange, rehearsed, taught
+from train.state import TrainState, init_opt_state
+from train.step import train_step_losses
 
 Kind = Literal["pick", "teach"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Lesson:
-    """What one lesson did. Losses are nats per answer token, p the whole answer's probability."""
+    """What the life's lesson `number` did.
+
+    Losses are nats per answer token, p is the whole answer's probability.
+
+    `leak` is how many times likelier a token of the answer became after unrelated prompts.
+
+    `rehearsed` counts the old lessons that came back with it, `known` those of them whose answer
+    was still right; `contradicts` is the older answer to the same question, if there was one.
+    """
 
     event: int
+    number: int
     kind: Kind
     say: str
     answer: str
@@ -32,6 +44,10 @@ class Lesson:
     loss_after: float
     p_before: float
     p_after: float
+    leak: float
+    rehearsed: int
+    known: int
+    contradicts: str | None
     seconds: float
 
 
@@ -55,7 +71,7 @@ def give_lesson(
     question: Question,
     answer: str,
     kind: Kind,
-    learning_rate: float = LEARNING_RATE,
+    recipe: Recipe = RECIPES["rehearsed"],
 ) -> tuple[LifeState, Lesson]:
     """The state after one lesson that is safe in the journal, and what the lesson did.
 
@@ -63,6 +79,7 @@ def give_lesson(
       state: donated; when the journal cannot be written it has to be restored from the folder.
       question: its prompt is the context of the loss, never a target.
       answer: the chosen or typed words; the loss is the mean over their tokens and the end mark.
+      recipe: what the update is made of.
 
     Raises:
       ValueError: an empty answer, one that does not fit, or a journal that cannot be written.
@@ -70,64 +87,129 @@ def give_lesson(
     started = time.monotonic()
     if not answer.strip():
         raise ValueError("an answer must hold some words, got none; type or pick one.")
-    if not (math.isfinite(learning_rate) and learning_rate > 0):
-        raise ValueError(f"learning_rate must be a positive number, got {learning_rate}.")
     answer_ids = encode_answer(life.tokenizer, answer)
-    batch = lesson_batch(question.prompt, answer_ids, state.config.model.context)
+    _require_room(question.prompt, answer_ids, state.config.model.context)
     data: dict[str, Any] = {
         "kind": kind,
         "say": question.say,
         "answer": answer,
         "prompt": [int(token) for token in question.prompt],
         "answer_ids": answer_ids,
-        "learning_rate": learning_rate,
+        "recipe": dataclasses.asdict(recipe),
         "context": state.config.model.context,
     }
     if question.turn is not None and question.room is not None:
         data |= {"turn": question.turn, "room": question.room}
     if question.origin is not None:
         data["origin"] = question.origin
-    train, loss = train_step(state.train, batch, learning_rate, state.config)
-    before = float(loss)
-    losses_BT = np.asarray(batch_losses(train.params, batch, state.config))
-    after = float(np.sum(losses_BT * batch.weights_BT) / len(answer_ids))
+    last = life.journal.last()
+    assert last is not None
+    probes = probe_batch(life.tokenizer, question.prompt, answer_ids, state.config.model.context)
+    before = probe(state, probes)
+    state, update = _update(life, state, last.id + 1, data)
+    after = probe(state, probes)
     results = {
-        "loss_before": before,
-        "loss_after": after,
-        "p_before": math.exp(-before * len(answer_ids)),
-        "p_after": math.exp(-after * len(answer_ids)),
+        "loss_before": before.loss,
+        "loss_after": after.loss,
+        "p_before": math.exp(-before.loss * len(answer_ids)),
+        "p_after": math.exp(-after.loss * len(answer_ids)),
+        "leak": math.exp(before.elsewhere - after.elsewhere),
+        "rehearsed": len(update.losses),
+        "known": sum(loss < KNOWN_NATS for loss in update.losses.values()),
+        "contradicts": update.contradicts,
         "seconds": time.monotonic() - started,
     }
     event = life.journal.append("lesson", {**data, **results}, say=question.say, answer=answer)
-    state = state._replace(train=train, event=event.id, lessons=state.lessons + 1)
-    return state, Lesson(event=event.id, kind=kind, say=question.say, answer=answer, **results)
+    assert event.id == last.id + 1
+    state = state._replace(event=event.id)
+    words = {"kind": kind, "say": question.say, "answer": answer}
+    return state, Lesson(event=event.id, number=state.lessons, **words, **results)
 
 
-def apply_lesson(life: Life, state: LifeState, data: dict[str, Any]) -> LifeState:
+def apply_lesson(life: Life, state: LifeState, event: Event) -> LifeState:
     """The state after a lesson that the journal holds."""
-    del life
-    batch = lesson_batch(data["prompt"], data["answer_ids"], state.config.model.context)
-    train, _ = train_step(state.train, batch, data["learning_rate"], state.config)
-    return state._replace(train=train, lessons=state.lessons + 1)
+    return _update(life, state, event.id, event.data)[0]
 
 
-def lesson_batch(prompt: Sequence[int], answer: Sequence[int], context: int) -> Batch:
-    """One row: the prompt as context, the answer's tokens as targets.
+class _Update(NamedTuple):
+    """What an update saw before it: nats per token of the answers, by index of the item."""
 
-    Raises:
-      ValueError: prompt and answer together do not fit the context.
-    """
-    ids = np.asarray([*prompt, *answer], np.int32)
-    length = len(ids) - 1
-    if length > context:
+    losses: dict[int, float]
+    contradicts: str | None
+
+
+def _update(
+    life: Life, state: LifeState, event: int, data: dict[str, Any]
+) -> tuple[LifeState, _Update]:
+    """The state after the lesson with that event's data; a function of the state and these."""
+    recipe = Recipe(**data["recipe"])
+    said = Exchange(data["say"], data["answer"])
+    if recipe.own:
+        state = with_own_replies(life, state)
+    memory, now = state.memory, state.lessons
+    # An older answer to the same question must not ride along with the new one.
+    items, contradicts = taught(memory.items, event, said, now)
+    rehearsal = lesson_rehearsal(
+        answer_document(data["prompt"], data["answer_ids"]),
+        said,
+        items[:-1],
+        memory.own,
+        life.library.shelf(memory.books),
+        life.tokenizer,
+        state.config.model.context,
+        now,
+        recipe,
+        random_draws(life.stream(REHEARSAL_STREAM, now)),
+    )
+    train, losses = train_on(state, rehearsal, recipe)
+    items = (*rehearsed(items[:-1], losses, now), items[-1])
+    memory = memory._replace(items=items)
+    return state._replace(train=train, lessons=now + 1, memory=memory), _Update(losses, contradicts)
+
+
+def random_draws(key: jax.Array) -> np.random.Generator:
+    """Uniform numbers of a key, for choices that are made outside of compiled functions."""
+    bits = np.asarray(jax.random.key_data(key), np.uint64)
+    return np.random.Generator(np.random.Philox(key=bits))
+
+
+def train_on(
+    state: LifeState, rehearsal: Rehearsal, recipe: Recipe
+) -> tuple[TrainState, dict[int, float]]:
+    """The arrays after the recipe's updates, and nats per token of each item's answer before."""
+    config, train = state.config, state.train
+    if recipe.sgd:
+        config = config._replace(optimizer=dataclasses.replace(config.optimizer, sgd=True))
+    if recipe.fresh_moments:
+        train = train._replace(opt_state=init_opt_state(train.params, config.optimizer))
+    losses: dict[int, float] = {}
+    for _ in range(recipe.steps):
+        train, _, nats_BT = train_step_losses(train, rehearsal.batch, recipe.learning_rate, config)
+        losses = losses or _answer_losses(rehearsal, np.asarray(nats_BT))
+    return train, losses
+
+
+def _answer_losses(rehearsal: Rehearsal, nats_BT: np.ndarray) -> dict[int, float]:
+    """Nats per token of every answer by item; of several rows of one item the first counts."""
+    losses: dict[int, float] = {}
+    for answer in rehearsal.answers:
+        loss = float(np.mean(nats_BT[answer.row, answer.start : answer.stop]))
+        losses.setdefault(answer.item, loss)
+    return losses
+
+
+def with_own_replies(life: Life, state: LifeState) -> LifeState:
+    """The state whose memory has the model's own replies; asked for now if it had none."""
+    if state.memory.own:
+        return state
+    config = state.config
+    own = own_replies(state.train.params, life.tokenizer, config.model, config.dtype)
+    return state._replace(memory=state.memory._replace(own=own))
+
+
+def _require_room(prompt: Sequence[int], answer: Sequence[int], context: int) -> None:
+    if len(prompt) + len(answer) > context + 1:
         raise ValueError(
             f"the answer has {len(answer)} tokens after a prompt of {len(prompt)}, want at most "
             f"{context + 1} together; shorten the answer."
         )
-    padded = min(-(-length // ROW_BLOCK) * ROW_BLOCK, context)
-    tokens_BT, targets_BT = np.zeros((2, 1, padded), np.int32)
-    weights_BT = np.zeros((1, padded), np.float32)
-    tokens_BT[0, :length] = ids[:-1]
-    targets_BT[0, :length] = ids[1:]
-    weights_BT[0, len(prompt) - 1 : length] = 1
-    return Batch(tokens_BT, targets_BT, weights_BT, np.zeros_like(tokens_BT))

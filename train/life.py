@@ -16,6 +16,8 @@ from train.durable import fsync_folder, write_file
 from train.journal import Journal
 from train.lock import WriterLock
 from train.optimizer import OptimizerConfig
+from train.rehearsal import Shelf, make_shelf
+from train.schedule import Memory
 from train.state import TrainState
 from train.step import StepConfig
 from train.versions import versions
@@ -24,7 +26,7 @@ from train.windows import EncodedBook, Pass, encode_book, join_books, window_str
 # The weights of a life that began with an import.
 BIRTH_WEIGHTS = "birth.safetensors"
 # Named streams of the life's root key; a stream is folded with a count, never split in a loop.
-INIT_STREAM, REPLIES_STREAM = range(2)
+INIT_STREAM, REPLIES_STREAM, REHEARSAL_STREAM, SLEEP_STREAM = range(4)
 GROWTH_STREAM = 16
 
 
@@ -32,7 +34,7 @@ class LifeState(NamedTuple):
     """What the journal's events add up to.
 
     `event` is the last event it includes, `steps` how many reading steps and `lessons` how many
-    lessons were made.
+    lessons were made, `memory` what lessons rehearse.
     """
 
     train: TrainState
@@ -40,6 +42,7 @@ class LifeState(NamedTuple):
     event: int
     steps: int
     lessons: int
+    memory: Memory = Memory()
 
 
 class Library:
@@ -50,6 +53,7 @@ class Library:
         self._tokenizer = tokenizer
         self._encoded: dict[tuple[str, ...], EncodedBook] = {}
         self._pass: tuple[Any, Pass | None] = (None, None)
+        self._shelf: tuple[Any, Shelf | None] = (None, None)
 
     def get(self, hashes: Sequence[str]) -> EncodedBook:
         """These books as one; read from the folder and verified when asked for first."""
@@ -61,6 +65,15 @@ class Library:
             else:
                 self._encoded[key] = join_books([self.get([sha256]) for sha256 in key])
         return self._encoded[key]
+
+    def shelf(self, hashes: Sequence[str]) -> Shelf:
+        """What lessons rehearse of these books; the last one asked for is kept."""
+        key = tuple(hashes)
+        known, shelf = self._shelf
+        if shelf is None or known != key:
+            shelf = make_shelf([self.get([sha256]) for sha256 in key])
+            self._shelf = (key, shelf)
+        return shelf
 
     def windows(self, hashes: Sequence[str], *, seed: int, pass_: int, context: int) -> Pass:
         """One pass over these books as one; the last pass asked for is kept."""

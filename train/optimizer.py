@@ -15,6 +15,7 @@ class OptimizerConfig:
 
     `clip_norm` bounds each layer's own gradient norm (there is no whole-model gradient).
     `weight_decay` is multiplied by the learning rate and spares one-axis leaves (gains).
+    `sgd` follows the clipped gradient itself and leaves Adam's moments as they are.
     """
 
     b1: float = 0.9
@@ -22,6 +23,7 @@ class OptimizerConfig:
     eps: float = 1e-8
     weight_decay: float = 0.1
     clip_norm: float = 1.0
+    sgd: bool = False
 
     def __post_init__(self) -> None:
         for name in ("b1", "b2"):
@@ -38,11 +40,17 @@ class OptimizerConfig:
 @functools.cache
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Optax AdamW without its learning rate; `apply_gradients` supplies that."""
+    adam = optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
     return optax.chain(
         optax.clip_by_global_norm(config.clip_norm),
-        optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps),
+        optax.GradientTransformation(adam.init, _unscaled) if config.sgd else adam,
         optax.add_decayed_weights(config.weight_decay, mask=_has_two_axes),
     )
+
+
+def _unscaled(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+    del params
+    return updates, state
 
 
 def _has_two_axes(params: Any) -> Any:

@@ -21,6 +21,7 @@ from train.newborn import read_growths, write_growths
 from train.records import Event, event_checksum
 from train.relive import copy_life
 from train.replay import save
+from train.schedule import read_memory, write_memory
 from train.state import abstract_state
 
 EVENTS, WEIGHTS = "events.jsonl", "weights.safetensors"
@@ -54,6 +55,7 @@ def export_life(life: Life, state: LifeState, folder: Path) -> None:
             "growths": write_growths(state.config.growths),
             "steps": state.steps,
             "lessons": state.lessons,
+            "memory": write_memory(state.memory),
         }
         seal(part, body)
 
@@ -102,4 +104,6 @@ def _state(life: Life, manifest: dict[str, Any], weights: Path) -> LifeState:
         raise ValueError(
             f"the weights {weights} are not those that were exported; take another copy."
         )
-    return LifeState(train, config, manifest["event"], manifest["steps"], manifest["lessons"])
+    memory = read_memory(manifest["memory"], lambda event: life.journal.event(event).data)
+    counts = (manifest["event"], manifest["steps"], manifest["lessons"])
+    return LifeState(train, config, *counts, memory)

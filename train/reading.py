@@ -14,6 +14,7 @@ from train.effective import effective_events
 from train.evaluate import forgetting_report
 from train.life import Life, LifeState
 from train.reading_plan import ReadingConfig, ReadingPass, books_read, next_pass, pace_at
+from train.schedule import after_reading
 from train.step import train_step
 from train.windows import Batch
 
@@ -83,7 +84,7 @@ def apply_read(life: Life, state: LifeState, data: dict[str, Any]) -> LifeState:
     """The state after the windows that a journal row says were read."""
     for later, _, _ in _steps(life, state, data, lambda _: data["windows"]):
         state = later
-    return state
+    return state._replace(memory=after_reading(state.memory, data["books"]))
 
 
 def _read_pass(life, state, todo: ReadingPass, reading: ReadingConfig, should_stop):
@@ -166,7 +167,8 @@ def _read_row(life, state, todo: ReadingPass, reading: ReadingConfig, should_sto
         windows_read=todo.first + windows,
         windows_wanted=todo.stop,
     )
-    return state._replace(event=event.id), progress
+    memory = after_reading(state.memory, todo.hashes)
+    return state._replace(event=event.id, memory=memory), progress
 
 
 def _steps(life, state, data: dict[str, Any], wanted: Callable[[int], int]):

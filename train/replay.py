@@ -23,6 +23,8 @@ from train.life import INIT_STREAM, Life, LifeState
 from train.newborn import read_growths, write_growths
 from train.reading import apply_read
 from train.records import CheckpointRow, Event
+from train.schedule import read_memory, write_memory
+from train.sleep import apply_sleep
 from train.state import TrainState, abstract_state, init_opt_state, init_state
 from train.talk import with_present_prompts
 from train.thinning import TRAINING, ages, cost, thinned
@@ -104,11 +106,16 @@ def apply_events(
 def apply_event(life: Life, state: LifeState, event: Event) -> LifeState:
     """The state after one more event; events that train nothing only move `event` on."""
     if event.kind in _APPLY:
-        state = _APPLY[event.kind](life, state, event.data)
+        state = _APPLY[event.kind](life, state, event)
     return state._replace(event=event.id)
 
 
-_APPLY = {"read": apply_read, "lesson": apply_lesson, "grow": apply_grow}
+_APPLY = {
+    "read": lambda life, state, event: apply_read(life, state, event.data),
+    "lesson": apply_lesson,
+    "sleep": apply_sleep,
+    "grow": lambda life, state, event: apply_grow(life, state, event.data),
+}
 
 
 def save(life: Life, state: LifeState) -> str:
@@ -128,6 +135,7 @@ def save(life: Life, state: LifeState) -> str:
         "growths": write_growths(state.config.growths),
         "steps": state.steps,
         "lessons": state.lessons,
+        "memory": write_memory(state.memory),
         "prefix": prefix_digests(life.journal, [state.event])[state.event],
     }
     digest, manifest = save_checkpoint(
@@ -174,7 +182,8 @@ def load_state(life: Life, row: CheckpointRow) -> LifeState:
     )
     abstract = abstract_state(config.model, config.optimizer)
     train = load_checkpoint(life.checkpoints, row.event, abstract, digest=row.digest)
-    return LifeState(train, config, row.event, metadata["steps"], metadata["lessons"])
+    memory = read_memory(metadata["memory"], lambda event: life.journal.event(event).data)
+    return LifeState(train, config, row.event, metadata["steps"], metadata["lessons"], memory)
 
 
 def _newest_checkpoint(life: Life, say: Say) -> LifeState | None:

@@ -74,13 +74,13 @@ def _block_backward(params, opt_state, backward, dy_BTD, learning_rate, layer, c
 
 @_static
 def _head_forward(norm, head, x_BTD, targets_BT, weights_BT, config: StepConfig):
-    """The mean loss, and the function back to the last norm, the table and the stream."""
+    """The mean loss, the function back to the last norm, the table and the stream, every loss."""
     weights_BT = weights_BT / jnp.maximum(jnp.sum(weights_BT), 1e-9)
 
     def loss(norm, head, x_BTD):
         return head_loss(norm, head, x_BTD, targets_BT, weights_BT, config.model, config.dtype)
 
-    return jax.vjp(loss, norm, head, x_BTD)
+    return jax.vjp(loss, norm, head, x_BTD, has_aux=True)
 
 
 @jax.jit
@@ -139,6 +139,14 @@ def train_step(
     Returns:
       The new state, and the mean loss in nats per weighted token as a device scalar.
     """
+    state, loss, _ = train_step_losses(state, batch, learning_rate, config)
+    return state, loss
+
+
+def train_step_losses(
+    state: TrainState, batch: Batch, learning_rate: float, config: StepConfig
+) -> tuple[TrainState, jax.Array, jax.Array]:
+    """What `train_step` gives, and the loss of every target before the step, `nats_BT`."""
     model = config.model
     params, opt_state = state
     rate = jnp.asarray(learning_rate, jnp.float32)
@@ -149,7 +157,7 @@ def train_step(
         x_BTD, backward = _block_forward(block, x_BTD, rope, segments_BT, windows_K, config)
         backwards.append(backward)
     head = head_table(params, model)
-    loss, backward = _head_forward(
+    loss, backward, nats_BT = _head_forward(
         params["norm_out"], head, x_BTD, batch.targets_BT, batch.weights_BT, config
     )
     d_norm, d_head, dx_BTD = _head_backward(backward, loss)
@@ -176,7 +184,7 @@ def train_step(
         new_params["head"], new_opt["head"] = _apply(
             params["head"], opt_state["head"], d_head, rate, config
         )
-    return TrainState(new_params, new_opt), loss
+    return TrainState(new_params, new_opt), loss, nats_BT
 
 
 def batch_losses(params: Any, batch: Batch, config: StepConfig) -> jax.Array:

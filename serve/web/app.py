@@ -62,6 +62,8 @@ def make_app(house: House, is_ending: Callable[[], bool] = lambda: False) -> Sta
         post("/api/say", housed(talk.say)),
         get("/api/turn/{turn:int}", housed(talk.open_turn)),
         post("/api/lesson", housed(talk.lesson)),
+        post("/api/warning", housed(talk.warning)),
+        post("/api/sleep", housed(talk.sleep)),
         post("/api/skip", housed(talk.skip)),
         post("/api/learning", housed(talk.learning)),
         post("/api/undo/plan", housed(talk.plan_undo)),

@@ -17,13 +17,14 @@ from serve.web.replies import Refusal, field, plain, read_object
 from serve.web.talk import undo_plan_record
 from train.effective import UNDO, effective_events, undone_events
 from train.past import change_by, replay_seconds
+from train.probes import retention
+from train.recall import recall
 from train.records import Event
-from train.retention import recall
 from train.thinning import TRAINING
 
 PAGE = 50
 MOST_RECALLED = 50
-KINDS = ("birth", "lesson", "replies", "open", "read", "book", "grow", "undo", "forget")
+KINDS = ("birth", "lesson", "replies", "open", "read", "book", "sleep", "grow", "undo", "forget")
 
 
 class Timeline:
@@ -133,7 +134,8 @@ class Timeline:
         def work(session: Session, job: Job) -> dict[str, Any]:
             del job
             found = recall(session.life, session.state, MOST_RECALLED)
-            return {"lessons": [_printable(recalled._asdict()) for recalled in found]}
+            ages = [row._asdict() for row in retention(session.life, session.state)]
+            return {"lessons": [_printable(each._asdict()) for each in found], "ages": ages}
 
         return await self._done(request, "retention", "measuring old lessons", work)
 

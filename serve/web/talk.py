@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model.chat import format_context
-from serve.output import lesson_line, printable
+from serve.output import lesson_line, printable, surprise_warning
 from serve.records import lesson_record
 from serve.session import Session
 from serve.turn import Turn
@@ -36,7 +36,8 @@ async def say(house: House, request: Request) -> Response:
     def work(session: Session, job: Job) -> dict[str, Any]:
         for item in session.stream(text, job.stopped):
             if isinstance(item, Turn):
-                house.keep(item)
+                if session.learning:
+                    house.keep(item)
                 return turn_record(item)
             job.tell([printable(reply.text) for reply in item])
         raise AssertionError("a stream of replies ends with the turn")
@@ -72,6 +73,7 @@ async def lesson(house: House, request: Request) -> Response:
     number = field(wanted, "turn", int)
     picked = field(wanted, "pick", int, None)
     typed = field(wanted, "teach", str, None)
+    spread = field(wanted, "spread", bool, False)
     if (picked is None) == (typed is None):
         raise Refusal(400, "a lesson is one of pick or teach; give one of them.", "bad_input")
 
@@ -80,7 +82,10 @@ async def lesson(house: House, request: Request) -> Response:
         turn = house.turns.get(number)
         if turn is None:
             return _taught_before(session, number)
-        given = turn.pick(picked) if picked is not None else turn.teach(plain(typed or ""))
+        if picked is not None:
+            given = turn.pick(picked)
+        else:
+            given = turn.teach(plain(typed or ""), spread=spread)
         line = lesson_line(given, session.held_out_change())
         house.turns.pop(number, None)
         house.board.notice("lesson", line, event=given.event, say=turn.question.say[:80])
@@ -99,6 +104,40 @@ def _taught_before(session: Session, turn: int) -> dict[str, Any]:
     raise ValueError("this turn is no longer open; say it again.")
 
 
+async def warning(house: House, request: Request) -> Response:
+    """What its owner should know before a typed answer is taught; null when there is nothing."""
+    wanted = await read_object(request)
+    number, typed = field(wanted, "turn", int), plain(field(wanted, "teach", str))
+
+    def work(session: Session, job: Job) -> dict[str, Any]:
+        del job
+        turn = house.turns.get(number)
+        if turn is None or not typed.strip():
+            return {"warning": None}
+        return {"warning": surprise_warning(session.surprise(turn, typed.strip()))}
+
+    return JSONResponse(await result(house.start(request, "warning", "a look ahead", work)))
+
+
+async def sleep(house: House, request: Request) -> Response:
+    """Old lessons are rehearsed, once."""
+    house.require_writer()
+    updates = field(await read_object(request), "updates", int, None)
+
+    def work(session: Session, job: Job) -> dict[str, Any]:
+        del job
+        slept = session.sleep(updates)
+        line = (
+            f"{slept.updates} updates of rehearsal, {slept.known} of the last {slept.rehearsed} "
+            f"lessons known, {slept.seconds:.1f} s"
+        )
+        house.board.notice("sleep", line, event=slept.event)
+        return {"line": line, **slept._asdict()}
+
+    job = house.start(request, "sleep", "a sleep", work, body=await request.body())
+    return JSONResponse(await result(job))
+
+
 async def skip(house: House, request: Request) -> Response:
     """None of the replies was right: the turn is closed without a lesson."""
     house.origin(request)
@@ -112,7 +151,7 @@ async def learning(house: House, request: Request) -> Response:
 
     def work(session: Session, job: Job) -> dict[str, Any]:
         del job
-        session.learning = on
+        session.learn_from_now(on)
         return {"learning": on}
 
     return JSONResponse(await result(house.start(request, "learning", "learning on or off", work)))

@@ -1,12 +1,12 @@
 // Life: every event that made this model, what it kept and what it forgot.
 
 import { get, post } from "/api.js";
-import { $, ask, button, bytes, duration, el, facts, num, table, tell } from "/dom.js";
+import { $, announce, ask, button, bytes, duration, el, facts, num, table, tell } from "/dom.js";
 import { chart } from "/chart.js";
 import { takeBack } from "/talk.js";
 
-const KINDS = { lesson: "lessons", book: "books", grow: "growth", undo: "undos", forget: "forgotten talk", replies: "replies", read: "rows of reading", birth: "birth" };
-const FIRST = ["lesson", "book", "grow", "undo", "forget", "birth"];
+const KINDS = { lesson: "lessons", book: "books", sleep: "sleep", grow: "growth", undo: "undos", forget: "forgotten talk", replies: "replies", read: "rows of reading", birth: "birth" };
+const FIRST = ["lesson", "book", "sleep", "grow", "undo", "forget", "birth"];
 let present = () => null;
 let seen = 0;
 let oldest = null;
@@ -20,6 +20,11 @@ export function begin(state) {
   $("search").oninput = () => { clearTimeout(waiting); waiting = setTimeout(() => tell(list), 200); };
   $("older").onclick = () => tell(() => list(oldest));
   $("measure").onclick = () => tell(measure);
+  $("sleep").onclick = () => tell(async () => {
+    const slept = await post("/api/sleep");
+    announce(slept.line);
+    await measure();
+  });
   $("weights-now").onclick = () => tell(() => weights());
 }
 
@@ -68,7 +73,9 @@ async function charts() {
 }
 
 async function measure() {
-  const { lessons } = await post("/api/retention");
+  const { lessons, ages } = await post("/api/retention");
+  const rows = ages.map((age) => [age.since ? `${age.since} or more lessons ago` : "the newest", num(age.lessons), num(age.known)]);
+  $("ages").replaceChildren(...(rows.length ? [table(["taught", num("lessons"), num("answered word for word")], rows)] : []));
   chart($("retention"), `the last ${lessons.length} lessons`, lessons.map((_, index) => index + 1), [
     { name: "before the lesson", values: lessons.map((one) => one.before) },
     { name: "after it", values: lessons.map((one) => one.after) },

@@ -155,9 +155,17 @@ function showTurn(value) {
     cards[index].text.textContent = reply.text;
     cards[index].item.title = `log-probability ${fixed(reply.log_prob, 1)}${reply.ended ? "" : ", cut off"}`;
   });
+  if (!present().learning) return stopHere();
   setPhase("choosing");
   announce(`${turn.replies.length} replies are here. Press 1 to ${turn.replies.length} to pick one, or type a better one.`);
   if (document.activeElement === document.body && !$("talk").hidden) cards[0].text.focus({ preventScroll: true });
+}
+
+// Nothing is learned and nothing is kept: the replies are only to be read.
+function stopHere() {
+  sessionStorage.removeItem("turn");
+  setPhase("idle");
+  line([el("span", { class: "chip" }, present().read_only ? "This folder is only read here" : "Learning is off: nothing of this is kept")]);
 }
 
 // After a reload: the replies that still wait for their lesson.
@@ -171,17 +179,14 @@ async function comeBack() {
   }
 }
 
+// Asks first when the answer would be a big surprise and could leak into others.
 async function teachTyped(text) {
-  const warned = await warn(text);
-  if (warned) await learn({ teach: text });
-}
-
-// Whether to go on: asks when the server finds that the answer could leak into others.
-async function warn(text) {
-  if (!present().can_warn) return true;
   const { warning } = await post("/api/warning", { turn: turn.turn, teach: text });
-  if (!warning) return true;
-  return (await ask("This answer would surprise the model", el("p", {}, warning), [["Teach it", true]])) === true;
+  const how = warning
+    ? await ask("This answer would surprise the model", el("p", {}, warning),
+      [["Teach it now", "now"], ["Spread it over the next lessons", "spread", { class: "quiet" }]])
+    : "now";
+  if (how) await learn({ teach: text, spread: how === "spread" });
 }
 
 function learn(how) {

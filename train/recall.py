@@ -5,8 +5,8 @@ from typing import NamedTuple
 import numpy as np
 
 from train.effective import effective_events
-from train.lesson import lesson_batch
 from train.life import Life, LifeState
+from train.rehearsal import answer_document, pack
 from train.step import batch_losses
 
 
@@ -28,7 +28,8 @@ def recall(life: Life, state: LifeState, limit: int) -> list[Recalled]:
     found = []
     for event in events:
         data = event.data
-        batch = lesson_batch(data["prompt"], data["answer_ids"], context)
+        piece = answer_document(data["prompt"], data["answer_ids"])
+        batch = pack([piece], 1, context).batch
         losses_BT = np.asarray(batch_losses(state.train.params, batch, state.config))
         now = float(np.sum(losses_BT * batch.weights_BT) / len(data["answer_ids"]))
         recalled = (data["say"], data["answer"], data["loss_before"], data["loss_after"], now)

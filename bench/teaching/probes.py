@@ -1,0 +1,150 @@
+"""What is measured of a model that is being taught."""
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from model.chat import Message, encode_answer, encode_prompt
+from serve.session import Session
+from train.answers import answer_all
+from train.evaluate import quick_held_out
+from train.probes import guard_prompts
+from train.rehearsal import answer_document, pack
+from train.step import batch_losses
+from train.wording import normalized
+
+pairs = partial(zip, strict=True)
+LENGTH, LIMIT, SAMPLES = 72, 24, 5
+HELD_OUT_WINDOWS = 64
+
+
+def load_lines(name: str) -> list[dict[str, Any]]:
+    """The objects of one of the files beside this module."""
+    text = Path(__file__).with_name(f"{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+class Probes(NamedTuple):
+    """What is fixed before the first lesson: guard prompts and the base's replies to them."""
+
+    guards: list[str]
+    replies: list[str]
+    keywords: list[str]
+
+    @classmethod
+    def of(cls, session: Session, facts) -> "Probes":
+        guards = list(guard_prompts())
+        replies = [reply or "" for reply in ask(session, guards)]
+        kept = [number for number, reply in enumerate(replies) if reply]
+        return cls(
+            [guards[n] for n in kept],
+            [replies[n] for n in kept],
+            [fact["keyword"] for fact in facts],
+        )
+
+
+def ask(session: Session, says, *, context=(), temperature=0.0, key=None) -> list[str | None]:
+    """The answers to many questions, each asked in the same state of the conversation."""
+    life, model = session.life, session.state.config.model
+    room = model.context if context else LENGTH
+    prompts = [
+        encode_prompt(life.tokenizer, [*context, Message("user", say)], room - LIMIT)
+        for say in says
+    ]
+    return answer_all(
+        session.state.train.params,
+        prompts,
+        life.tokenizer,
+        model,
+        session.state.config.dtype,
+        length=room,
+        limit=LIMIT,
+        temperature=temperature,
+        key=key,
+    )
+
+
+def holds(answer: str | None, keyword: str) -> bool:
+    """Whether an answer has the keyword among its words."""
+    return answer is not None and f" {normalized(keyword)} " in f" {normalized(answer)} "
+
+
+def measure(session: Session, probes: Probes, facts, context, full: bool = False) -> dict[str, Any]:
+    """Shares of facts known in several ways, and what happened to everything else."""
+    says = [fact["say"] for fact in facts]
+    plain = ask(session, says)
+    guards = ask(session, probes.guards)
+    leaks = [any(holds(reply, word) for word in probes.keywords) for reply in guards]
+    record = {
+        "facts": len(facts),
+        "recall": share(
+            normalized(a or "") == normalized(f["answer"]) for a, f in pairs(plain, facts)
+        ),
+        "keyword": share(holds(a, f["keyword"]) for a, f in pairs(plain, facts)),
+        "leak": share(leaks),
+        "guard_nats": guard_nats(session, probes),
+        "guard_same": share(a == b for a, b in pairs(guards, probes.replies)),
+        "guard_words": float(np.mean([len((g or "").split()) for g in guards])),
+        "held_out": quick_held_out(session.life, session.state, HELD_OUT_WINDOWS),
+        "paraphrase": [
+            share(
+                holds(a, f["keyword"])
+                for a, f in pairs(ask(session, [f["paraphrases"][n] for f in facts]), facts)
+            )
+            for n in range(2)
+        ],
+        "exposures": exposures(session, facts),
+    }
+    if full:
+        key = jax.random.key(session.state.lessons)
+        samples = ask(
+            session, [say for say in says for _ in range(SAMPLES)], temperature=0.7, key=key
+        )
+        hits = np.array(
+            [holds(a, f["keyword"]) for a, f in pairs(samples, np.repeat(facts, SAMPLES))]
+        )
+        record["four_of_five"] = share(hits.reshape(-1, SAMPLES).sum(axis=1) >= 4)
+        talking = ask(session, says, context=context)
+        record["keyword_in_talk"] = share(holds(a, f["keyword"]) for a, f in pairs(talking, facts))
+        record["wrong"] = [
+            [f["say"], a] for a, f in pairs(plain, facts) if not holds(a, f["keyword"])
+        ]
+        record["wrong_paraphrases"] = [
+            [f["paraphrases"][0], a]
+            for a, f in pairs(ask(session, [f["paraphrases"][0] for f in facts]), facts)
+            if not holds(a, f["keyword"])
+        ][:30]
+        record["guards"] = [[say, reply] for say, reply in pairs(probes.guards, guards)][:30]
+    return record
+
+
+def share(values) -> float | None:
+    """The share of true values; None of none."""
+    values = list(values)
+    return float(np.mean(values)) if values else None
+
+
+def exposures(session: Session, facts) -> float | None:
+    """How often a fact was in a batch, in the median."""
+    says = {normalized(fact["say"]) for fact in facts}
+    counts = [i.exposures for i in session.state.memory.items if normalized(i.said.say) in says]
+    return float(np.median(counts)) if counts else None
+
+
+def guard_nats(session: Session, probes: Probes) -> float:
+    """Nats per token of the base's own replies to the guard prompts."""
+    life, config = session.life, session.state.config
+    pieces, total = [], 0
+    for say, reply in pairs(probes.guards, probes.replies):
+        prompt = encode_prompt(life.tokenizer, [Message("user", say)], 2**31)
+        answer = encode_answer(life.tokenizer, reply)
+        pieces.append(answer_document(prompt, answer))
+        total += len(answer)
+    batch = pack(pieces, 16, config.model.context).batch
+    assert int(np.sum(batch.weights_BT)) == total
+    nats_BT = np.asarray(batch_losses(session.state.train.params, batch, config))
+    return float(np.sum(nats_BT * batch.weights_BT) / total)

@@ -1,0 +1,58 @@
+"""What a lesson's update is made of: the product's way and the ones it was compared with."""
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One way to learn from one interaction.
+
+    `windows` rows of the model's context are filled with the lesson, `old` old lessons, `own` of
+    the model's own earlier replies, `dialogues` and `passages` windows of what was read. All is
+    one batch and one update, `steps` times. `chats` is the share of lessons and own replies that
+    come as turns of one conversation instead of alone, `reworded` the share of rehearsed questions
+    in other words. The weights are of a whole lesson or reply, and of a whole window.
+    """
+
+    learning_rate: float = 3e-4
+    steps: int = 1
+    windows: int = 8
+    old: int = 18
+    own: int = 10
+    dialogues: int = 1
+    passages: int = 3
+    chats: float = 0.4
+    reworded: float = 0.6
+    lesson_weight: float = 2.0
+    own_weight: float = 1.0
+    window_weight: float = 4.0
+    fresh_moments: bool = False
+    sgd: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise ValueError(f"learning_rate must be a positive number, got {self.learning_rate}.")
+
+    def lighter(self) -> "Recipe":
+        """The recipe of a lesson that is spread: most of it is left to its rehearsals."""
+        return dataclasses.replace(self, lesson_weight=self.lesson_weight / 4)
+
+    @property
+    def rehearses(self) -> bool:
+        """Whether anything but the lesson itself is in the batch."""
+        return bool(self.old or self.own or self.dialogues or self.passages)
+
+
+_ALONE = Recipe(windows=1, old=0, own=0, dialogues=0, passages=0, reworded=0.0, chats=0.0)
+
+RECIPES = {
+    "rehearsed": Recipe(),
+    # The idea's first form: the lesson alone, Adam begun anew.
+    "seed": dataclasses.replace(_ALONE, learning_rate=1e-5, fresh_moments=True),
+    # Three steps on the lesson and one window of what was read.
+    "vidya": dataclasses.replace(
+        _ALONE, learning_rate=1e-4, steps=3, windows=2, passages=1, fresh_moments=True
+    ),
+    "sgd": Recipe(learning_rate=0.1, sgd=True),
+}

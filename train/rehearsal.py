@@ -1,0 +1,214 @@
+"""The batch of one lesson: the lesson, and what rides along so that it wrecks nothing."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from model.chat import Message, encode_chat
+from model.tokenizer import Tokenizer
+from train.recipe import Recipe
+from train.schedule import Exchange, Items, choose
+from train.windows import Batch, EncodedBook, EncodedDocument
+from train.wording import content_words, reword
+
+# Turns of one rehearsed conversation.
+CHAT_TURNS = 6
+
+
+class Answer(NamedTuple):
+    """Where the answer of an item is in a batch: targets `start` to `stop` of `row`."""
+
+    item: int
+    row: int
+    start: int
+    stop: int
+
+
+class Rehearsal(NamedTuple):
+    """A batch, and where in it the answers are whose loss is of interest."""
+
+    batch: Batch
+    answers: tuple[Answer, ...]
+
+
+class Shelf(NamedTuple):
+    """The documents that rehearsal draws from; `ends` are the prose's running lengths in tokens."""
+
+    prose: tuple[EncodedDocument, ...]
+    ends: np.ndarray
+    talks: tuple[EncodedDocument, ...]
+
+
+class Piece(NamedTuple):
+    """A document of a batch; `items` are those behind its answers, in order, None is of no item."""
+
+    ids: np.ndarray
+    weights: np.ndarray
+    items: tuple[int | None, ...] = ()
+
+
+def answer_document(prompt: Sequence[int], answer: Sequence[int]) -> Piece:
+    """A lesson: the prompt as context, the answer's tokens as targets."""
+    weights = np.repeat([0.0, 1.0], [len(prompt), len(answer)])
+    return Piece(np.array([*prompt, *answer]), weights)
+
+
+def make_shelf(books: Sequence[EncodedBook]) -> Shelf:
+    """The training documents of some books, prose and conversations apart."""
+    documents = [document for book in books for document in book.documents]
+    prose = tuple(document for document in documents if _is_prose(document))
+    talks = tuple(document for document in documents if not _is_prose(document))
+    return Shelf(prose, np.cumsum([len(document.ids) for document in prose]), talks)
+
+
+def _is_prose(document: EncodedDocument) -> bool:
+    """Whether every word of a document is a target, as in no conversation."""
+    return bool(np.all(document.weights[1:] > 0))
+
+
+def lesson_rehearsal(
+    lesson: Piece | None,
+    said: Exchange | None,
+    items: Items,
+    own: Sequence[Exchange],
+    shelf: Shelf,
+    tokenizer: Tokenizer,
+    context: int,
+    now: int,
+    recipe: Recipe,
+    draws: np.random.Generator,
+) -> Rehearsal:
+    """The lesson and its rehearsal as `recipe.windows` rows of `context` tokens.
+
+    What finds no room is left out, the lesson never.
+
+    Args:
+      lesson: the answer after the conversation before it; None when there is only rehearsal.
+      said: the lesson's words, which also come without that conversation.
+      items: old lessons.
+      own: the model's own earlier replies.
+      shelf: what was read.
+      now: lessons in the life.
+    """
+    pieces: list[Piece] = []
+    known = {content_words(item.said.say) for item in items}
+    if lesson is not None and said is not None:
+        weights = lesson.weights * recipe.lesson_weight / np.sum(lesson.weights)
+        pieces.append(lesson._replace(weights=weights))
+        if recipe.rehearses:
+            pieces.append(_piece(tokenizer, [(None, said)], recipe.lesson_weight))
+        known.add(content_words(said.say))
+    chosen = [(index, items[index].said) for index in choose(items, now, recipe.old, draws)]
+    anchors = [reply for reply in own if content_words(reply.say) not in known]
+    picked = _pick(len(anchors), recipe.own, draws)
+    turns = [(index, _in_other_words(turn, recipe, draws)) for index, turn in chosen]
+    own_turns = [(None, _in_other_words(anchors[index], recipe, draws)) for index in picked]
+    pieces += _rows(tokenizer, turns, own_turns, recipe, draws)
+    for _ in range(recipe.passages):
+        pieces += _passage(shelf, context, recipe.window_weight, draws)
+    for _ in range(recipe.dialogues):
+        pieces += _dialogues(shelf, context, recipe.window_weight, draws)
+    return pack(pieces, recipe.windows, context)
+
+
+def _in_other_words(said: Exchange, recipe: Recipe, draws: np.random.Generator) -> Exchange:
+    if draws.random() < recipe.reworded:
+        return said._replace(say=reword(said.say, draws))
+    return said
+
+
+def _rows(tokenizer, turns, own_turns, recipe: Recipe, draws) -> list[Piece]:
+    """Lessons and own replies, some alone and some as the turns of conversations."""
+    together, alone = [], []
+    for weight, group in ((1.0, turns), (recipe.own_weight, own_turns)):
+        for turn in group:
+            (together if draws.random() < recipe.chats else alone).append((turn, weight))
+    pieces = [_piece(tokenizer, [turn], weight) for turn, weight in alone]
+    together = [together[index] for index in np.argsort(draws.random(len(together)))]
+    for first in range(0, len(together), CHAT_TURNS):
+        part = together[first : first + CHAT_TURNS]
+        pieces.append(_piece(tokenizer, [turn for turn, _ in part], [w for _, w in part]))
+    return pieces
+
+
+def _piece(tokenizer: Tokenizer, turns, weights: float | Sequence[float]) -> Piece:
+    """Exchanges as one conversation; each answer weighs as much as its weight says."""
+    weights = [weights] * len(turns) if isinstance(weights, float) else weights
+    messages = [
+        Message(role, text)
+        for _, said in turns
+        for role, text in (("user", said.say), ("assistant", said.answer))
+    ]
+    ids, learned = encode_chat(tokenizer, messages)
+    values = np.asarray(learned)
+    for (start, stop), weight in zip(_spans(values), weights, strict=True):
+        values[start:stop] = weight / (stop - start)
+    return Piece(np.array(ids), values, tuple(index for index, _ in turns))
+
+
+def _spans(weights: np.ndarray) -> list[tuple[int, int]]:
+    """Where the stretches of weights above 0 begin and end."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], weights > 0, [0]])))
+    return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _pick(n: int, count: int, draws: np.random.Generator) -> list[int]:
+    return [int(index) for index in np.argsort(draws.random(n), kind="stable")[:count]]
+
+
+def _passage(shelf, context: int, weight: float, draws) -> list[Piece]:
+    """A window's length of prose somewhere in the books read."""
+    if not shelf.prose:
+        return []
+    place = int(draws.random() * shelf.ends[-1])
+    number = int(np.searchsorted(shelf.ends, place, side="right"))
+    document = shelf.prose[number]
+    length = len(document.ids)
+    start = max(min(place - int(shelf.ends[number]) + length, length - context), 0)
+    ids = document.ids[start : start + context]
+    return [Piece(ids, np.full(len(ids), weight / max(len(ids) - 1, 1)))]
+
+
+def _dialogues(shelf, context: int, weight: float, draws) -> list[Piece]:
+    """A window's length of whole conversations out of the books read."""
+    found: list[EncodedDocument] = []
+    room = context
+    # Tries are bounded: a shelf may hold longer conversations only.
+    for draw in draws.random(32):
+        if not shelf.talks:
+            break
+        document = shelf.talks[int(draw * len(shelf.talks))]
+        if len(document.ids) <= room:
+            found.append(document)
+            room -= len(document.ids)
+    total = sum(float(np.sum(document.weights)) for document in found)
+    return [Piece(d.ids, d.weights * (weight / total)) for d in found]
+
+
+def pack(pieces: Sequence[Piece], windows: int, context: int) -> Rehearsal:
+    """The pieces in rows, each in the first that has room for it; the first piece always fits."""
+    tokens_BT, targets_BT, segments_BT = np.zeros((3, windows, context), np.int32)
+    weights_BT = np.zeros((windows, context), np.float32)
+    filled, counts = [0] * windows, [0] * windows
+    answers = []
+    for piece in pieces:
+        length = len(piece.ids) - 1
+        row = next((r for r in range(windows) if filled[r] + length <= context), None)
+        if row is None:
+            continue
+        place = slice(filled[row], filled[row] + length)
+        tokens_BT[row, place] = piece.ids[:-1]
+        targets_BT[row, place] = piece.ids[1:]
+        weights_BT[row, place] = piece.weights[1:]
+        segments_BT[row, filled[row] :] = counts[row]
+        spans = _spans(piece.weights[1:]) if piece.items else []
+        answers += [
+            Answer(item, row, filled[row] + start, filled[row] + stop)
+            for item, (start, stop) in zip(piece.items, spans, strict=True)
+            if item is not None
+        ]
+        filled[row], counts[row] = filled[row] + length, counts[row] + 1
+        # What follows the last piece of a row is padding, a segment of its own.
+        segments_BT[row, filled[row] :] = counts[row]
+    return Rehearsal(Batch(tokens_BT, targets_BT, weights_BT, segments_BT), tuple(answers))

@@ -1,0 +1,133 @@
+"""Which old lessons come back, and when: the least practised first, then at growing distances."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from train.wording import normalized
+
+# Rehearsals that a lesson gets before it is spaced out.
+FIRM = 12
+# A rehearsed answer counts as known below so many nats per token, lost above.
+KNOWN_NATS, LOST_NATS = 0.15, 0.5
+MAX_INTERVAL = 64
+
+
+class Exchange(NamedTuple):
+    """One thing said and its answer."""
+
+    say: str
+    answer: str
+
+
+class Item(NamedTuple):
+    """A lesson as rehearsal knows it.
+
+    `event` is the lesson that taught it last, `exposures` its own turns and rehearsals, `due` the
+    number of lessons in the life from which on it is to come back, `interval` the distance after
+    the next success.
+    """
+
+    event: int
+    said: Exchange
+    exposures: int
+    due: int
+    interval: int
+
+
+Items = tuple[Item, ...]
+
+
+class Memory(NamedTuple):
+    """What rehearsal draws from: lessons, the model's own earlier replies, books by hash.
+
+    `own` is empty until a lesson needs it, and again after more reading.
+    """
+
+    items: Items = ()
+    own: tuple[Exchange, ...] = ()
+    books: tuple[str, ...] = ()
+
+
+def after_reading(memory: Memory, books: Sequence[str]) -> Memory:
+    """The memory after some of these books was read."""
+    return Memory(memory.items, (), tuple(dict.fromkeys([*memory.books, *books])))
+
+
+def taught(items: Items, event: int, said: Exchange, now: int) -> tuple[Items, str | None]:
+    """The items after one more lesson, and the answer that it contradicts, if any.
+
+    Of two answers to one question the newer wins; the older leaves rehearsal. The same lesson
+    again is one more exposure.
+    """
+    question = normalized(said.say)
+    for item in items:
+        if normalized(item.said.say) == question:
+            same = normalized(item.said.answer) == normalized(said.answer)
+            exposures = item.exposures + 1 if same else 1
+            changed = Item(event, said, exposures, now + 1, 1)
+            kept = tuple(other for other in items if other is not item)
+            return (*kept, changed), None if same else item.said.answer
+    return (*items, Item(event, said, 1, now + 1, 1)), None
+
+
+def choose(items: Items, now: int, count: int, draws: np.random.Generator) -> list[int]:
+    """At most `count` indices: due ones, the least exposed first, then the ones next due."""
+
+    def urgency(index: int) -> tuple[bool, int, float]:
+        item = items[index]
+        firm = item.exposures >= FIRM
+        return firm and item.due > now, item.due - now if firm else item.exposures, order[index]
+
+    order = draws.random(len(items))
+    return sorted(range(len(items)), key=urgency)[:count]
+
+
+def rehearsed(items: Items, losses: Mapping[int, float], now: int) -> Items:
+    """The items after those at the keys were rehearsed.
+
+    A known one comes back after twice the distance, a lost one soon.
+
+    Args:
+      losses: index of an item to its answer's nats per token before the update.
+    """
+    return tuple(
+        _rehearsed(item, losses[index], now) if index in losses else item
+        for index, item in enumerate(items)
+    )
+
+
+def _rehearsed(item: Item, loss: float, now: int) -> Item:
+    exposures = item.exposures + 1
+    if exposures < FIRM:
+        return item._replace(exposures=exposures, due=now + 1)
+    interval = item.interval
+    if loss < KNOWN_NATS:
+        interval = min(2 * interval + 1, MAX_INTERVAL)
+    elif loss > LOST_NATS:
+        interval = 1
+    return item._replace(exposures=exposures, due=now + interval, interval=interval)
+
+
+def write_memory(memory: Memory) -> dict[str, Any]:
+    """The memory as JSON values; the lessons' words are in the journal."""
+    return {
+        "items": [[item.event, item.exposures, item.due, item.interval] for item in memory.items],
+        "own": [list(said) for said in memory.own],
+        "books": list(memory.books),
+    }
+
+
+def read_memory(written: Mapping[str, Any], words_of: Callable[[int], Mapping[str, Any]]) -> Memory:
+    """The memory that `write_memory` wrote; `words_of` gives the data of a lesson's event."""
+
+    def read_item(event: int, exposures: int, due: int, interval: int) -> Item:
+        data = words_of(event)
+        return Item(event, Exchange(data["say"], data["answer"]), exposures, due, interval)
+
+    return Memory(
+        tuple(read_item(*row) for row in written["items"]),
+        tuple(Exchange(*said) for said in written["own"]),
+        tuple(written["books"]),
+    )

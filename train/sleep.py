@@ -1,0 +1,94 @@
+"""Rehearsal alone, while nobody teaches; afterwards the model's own replies are taken anew."""
+
+import dataclasses
+import time
+from typing import Any, NamedTuple
+
+import jax
+
+from train.effective import effective_events
+from train.lesson import random_draws, train_on, with_own_replies
+from train.life import SLEEP_STREAM, Life, LifeState
+from train.recipe import Recipe
+from train.records import Event
+from train.rehearsal import lesson_rehearsal
+from train.schedule import KNOWN_NATS, rehearsed
+
+
+class Sleep(NamedTuple):
+    """What a sleep did: updates, and of the last one's old lessons how many were known."""
+
+    event: int
+    updates: int
+    rehearsed: int
+    known: int
+    seconds: float
+
+
+def give_sleep(
+    life: Life, state: LifeState, recipe: Recipe, updates: int | None = None
+) -> tuple[LifeState, Sleep]:
+    """The state after some rehearsal that is safe in the journal.
+
+    Args:
+      state: donated.
+      recipe: of the updates.
+      updates: how many; by default so many that every lesson comes back twice.
+
+    Raises:
+      ValueError: there is no lesson to rehearse, or a number below 1.
+    """
+    started = time.monotonic()
+    if not state.memory.items:
+        raise ValueError("there is no lesson to rehearse yet; teach one first.")
+    if updates is None:
+        updates = max(1, 2 * len(state.memory.items) // max(recipe.old, 1))
+    if updates < 1:
+        raise ValueError(f"a sleep needs at least 1 update, got {updates}; name more.")
+    data: dict[str, Any] = {"updates": updates, "recipe": dataclasses.asdict(recipe)}
+    last = life.journal.last()
+    assert last is not None
+    state, losses = _sleep(life, state, last.id + 1, data)
+    known = sum(loss < KNOWN_NATS for loss in losses.values())
+    results = {
+        "rehearsed": len(losses),
+        "known": known,
+        "seconds": time.monotonic() - started,
+    }
+    event = life.journal.append("sleep", {**data, **results})
+    return state._replace(event=event.id), Sleep(event.id, updates, **results)
+
+
+def apply_sleep(life: Life, state: LifeState, event: Event) -> LifeState:
+    """The state after a sleep that the journal holds."""
+    return _sleep(life, state, event.id, event.data)[0]
+
+
+def _sleep(
+    life: Life, state: LifeState, event: int, data: dict[str, Any]
+) -> tuple[LifeState, dict[int, float]]:
+    """The state after a sleep, and the losses of the last update's old lessons before it."""
+    recipe = Recipe(**data["recipe"])
+    number = sum(1 for _ in effective_events(life.journal, kinds=("sleep",), until=event - 1))
+    key = life.stream(SLEEP_STREAM, number)
+    losses: dict[int, float] = {}
+    if recipe.own:
+        state = with_own_replies(life, state)
+    for update in range(data["updates"]):
+        memory = state.memory
+        rehearsal = lesson_rehearsal(
+            None,
+            None,
+            memory.items,
+            memory.own,
+            life.library.shelf(memory.books),
+            life.tokenizer,
+            state.config.model.context,
+            state.lessons,
+            recipe,
+            random_draws(jax.random.fold_in(key, update)),
+        )
+        train, losses = train_on(state, rehearsal, recipe)
+        items = rehearsed(memory.items, losses, state.lessons)
+        state = state._replace(train=train, memory=memory._replace(items=items))
+    return state._replace(memory=state.memory._replace(own=())), losses
