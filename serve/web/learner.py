@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import itertools
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -15,7 +16,8 @@ from serve.session import Session
 MOST_WAITING = 4
 # Answers that are kept for a request that comes again.
 MOST_KEPT = 256
-_BREAK_SECONDS = 30.0
+_LOOK_SECONDS = 30.0
+SECONDS_BETWEEN_BREAKS = 1.0
 
 Work = Callable[[Session, "Job"], Any]
 
@@ -88,6 +90,7 @@ class Learner:
         self._running: list[Job] = []
         self._kept: OrderedDict[str, tuple[bytes, Job]] = OrderedDict()
         self._open = True
+        self._gave_way = 0.0
         self._thread = threading.Thread(target=self._run, name="learner", daemon=True)
         self._thread.start()
 
@@ -143,14 +146,29 @@ class Learner:
             return running + [job.record("waiting") for job in waiting]
 
     def asked_for(self) -> bool:
-        """Whether a short job waits, so that a book should be laid aside for a moment."""
+        """Whether a short job waits, so that a book should be laid aside for a moment.
+
+        Other programs are heard only so often, so that they cannot keep the owner's book waiting.
+        """
         with self._condition:
-            return not self._open or self._next(short=True) is not None
+            if not self._open:
+                return True
+            waiting = self._next(short=True)
+            rested = time.monotonic() - self._gave_way > SECONDS_BETWEEN_BREAKS
+            return waiting is not None and (rested or waiting is self._waiting[True])
 
     def give_way(self) -> None:
-        """The short jobs that waited are done; called by a long job between its steps."""
-        while (job := self._take(short=True)) is not None:
-            self._do(job)
+        """The short jobs that waited are done, but not all that come meanwhile.
+
+        Called by a long job between its steps.
+        """
+        with self._condition:
+            count = sum(len(waiting) for waiting in self._waiting.values())
+        for _ in range(count):
+            job = self._take(short=True)
+            if job is not None:
+                self._do(job)
+        self._gave_way = time.monotonic()
 
     def close(self) -> None:
         """What runs is finished, books are laid aside, what waits is refused; the thread ended."""
@@ -169,7 +187,7 @@ class Learner:
         while True:
             with self._condition:
                 while self._open and self._next() is None:
-                    self._condition.wait(_BREAK_SECONDS)
+                    self._condition.wait(_LOOK_SECONDS)
                 if not self._open:
                     return
             job = self._take()
