@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz interop bench soak defaults growth-dip undo-figures clean
+.PHONY: run test fuzz interop bench soak defaults growth-dip undo-figures serve-figures clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -39,10 +39,12 @@ interop: .venv/test .venv-peers/made
 bench: .venv/test .venv-peers/made
 	$(BIN)/python -m bench.performance
 
-# Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call; an hour or two.
+# Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call, and 1,000 requests to
+# a live server; an hour or two.
 soak: .venv/test
 	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 APPRENTICE_LESSONS=200 \
 	  $(BIN)/pytest -s tests/soak_killed.py tests/soak_damage.py tests/soak_long_life.py
+	APPRENTICE_REQUESTS=1000 $(BIN)/pytest tests/test_serve_together.py
 
 # What undo and damage cost a 10m model of 110 lessons (docs/reliability.md); some minutes.
 UNDO_LIFE ?= undo-life
@@ -61,6 +63,10 @@ defaults: .venv/test
 # What growing costs in the first steps (docs/growth.md); a quarter of an hour.
 growth-dip: .venv/test
 	$(BIN)/python -m bench.growth --base=quarter --base_steps=1500 --shelf=$(BOOKS) --out=growth.jsonl
+
+# What the page takes on a copy of the model in WORKDIR (docs/serve.md); some minutes, and a chromium.
+serve-figures: .venv/test
+	$(BIN)/python -m bench.serve --workdir=$(WORKDIR)
 
 .venv/made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 12))' || \

@@ -106,6 +106,7 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
             yield {
                 "lessons": number,
                 "seconds": float(np.median(talk.seconds)),
+                "seconds_with_rehearsals": float(np.median(talk.settled)),
                 **measure(session, probes, known, talk.context, full=full),
             }
 
@@ -166,6 +167,7 @@ class Talk:
         self.session, self.recipe = session, recipe
         self.context: list[Message] = []
         self.seconds: list[float] = []
+        self.settled: list[float] = []
 
     def teach(self, say: str, answer: str, kind: Kind = "teach") -> None:
         """One lesson through the product's own function."""
@@ -173,10 +175,11 @@ class Talk:
         room = session.state.config.model.context
         messages = [*self.context, Message("user", say)]
         question = Question(say, encode_prompt(life.tokenizer, messages, room - ANSWER_ROOM))
-        started = time.monotonic()
-        session.state, _ = give_lesson(life, session.state, question, answer, kind, self.recipe)
+        state, started = session.state, time.monotonic()
+        session.state, lesson = give_lesson(life, state, question, answer, kind, self.recipe)
+        self.seconds.append(lesson.seconds)
         jax.block_until_ready(session.state.train.params)
-        self.seconds.append(time.monotonic() - started)
+        self.settled.append(time.monotonic() - started)
         messages.append(Message("assistant", answer))
         self.context = list(fitting_messages(life.tokenizer, messages, room))
 

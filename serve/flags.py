@@ -14,6 +14,7 @@ MODES = (
     "start",
     "book",
     "interactive",
+    "serve",
     "report",
     "grow",
     "undo",
@@ -105,6 +106,10 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         ),
         (_STRING, "lesson", "rehearsed", f"how a lesson is learned: {', '.join(RECIPES)}"),
         (_BOOL, "learn_off", False, "talk without teaching and without a trace"),
+    ],
+    "The page": [
+        (_INT, "port", 8451, "of the page and the endpoint, on this machine alone; 0 is any"),
+        (_STRING, "listen", None, "address to be reached at from other machines; needs its token"),
     ],
     "To and from other programs": [
         (_STRING, "to", None, "export: new folder for the files"),

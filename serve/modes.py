@@ -20,11 +20,12 @@ from serve.records import report_record, size_name
 from serve.sample import SamplingConfig
 from serve.script import read_script, run_script
 from serve.session import Session
+from serve.starter import starter_files
 from serve.terminal import converse
 from serve.undoing import plan_named, take_back
 from train.books import Book, find_books, load_book
 from train.life import create_life, is_model_folder
-from train.lock import UnwritableError
+from train.lock import HeldError, UnwritableError
 from train.optimizer import OptimizerConfig
 from train.plain import export_life
 from train.probes import Retention
@@ -33,7 +34,6 @@ from train.reading_plan import ReadingConfig
 from train.recipe import RECIPES
 from train.step import StepConfig
 
-SHELF = Path(__file__).parent / "shelf"
 FIRST_QUESTION = "Hello, who are you?"
 
 
@@ -48,6 +48,7 @@ def run_mode(options: Options) -> int:
         "start": _start,
         "book": _book,
         "interactive": _interactive,
+        "serve": _serve,
         "report": _report,
         "grow": _grow,
         "export": export_mode,
@@ -69,7 +70,7 @@ def run_mode(options: Options) -> int:
 
 def _start(options: Options, output: Output) -> int:
     """The main job: a new model reads the starter shelf, then the conversation opens."""
-    books = [load_book(path) for path in find_books([SHELF])]
+    books = [load_book(path) for path in starter_files()]
     reading = _reading_config(options, mix=True)
     with _open_or_create(options, output, books) as session:
         code = _read(session, books, reading, output)
@@ -100,9 +101,30 @@ def _interactive(options: Options, output: Output) -> int:
             session.learn_from_now(False)
         if options.learning_rate is not None:
             session.teach_at(options.learning_rate)
+        session.origin = "terminal" if lines is None else "script"
         if lines is not None:
             return run_script(session, lines, output)
         return converse(session, output)
+
+
+def _serve(options: Options, output: Output) -> int:
+    """The page and the endpoint, until Ctrl-C; a fresh address when they are served already."""
+    from serve.web.server import address_of_running, bind, serve, show_address
+
+    address = address_of_running(options.folder)
+    if address is not None:
+        show_address(address, output)
+        return 0
+    sockets, door = bind(options.port, options.listen)
+    remark = ""
+    try:
+        session = _open_or_create(options, output, [])
+    except (HeldError, UnwritableError) as error:
+        remark = f"{error} Here you can look and talk, but nothing can be taught."
+        session = _open(options, output, read_only=True)
+    with session:
+        serve(session, sockets, door, remark, output)
+    return 0
 
 
 def _report(options: Options, output: Output) -> int:
@@ -198,7 +220,7 @@ def _open_or_create(options: Options, output: Output, books: list[Book]) -> Sess
         model = new_config(options.size or "10m", **options.dimensions)
         config = StepConfig(model, OptimizerConfig(), jnp.dtype(options.dtype or "bfloat16"))
         # The shelf rides along so that the full vocabulary is always reached.
-        shelf = [load_book(path) for path in find_books([SHELF])]
+        shelf = [load_book(path) for path in starter_files()]
         texts = (
             text
             for book in {book.sha256: book for book in [*books, *shelf]}.values()

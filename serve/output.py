@@ -13,8 +13,12 @@ from rich.text import Text
 from serve.records import lesson_record, reading_record, replies_record
 from serve.turn import Turn
 from train.lesson import Lesson
+from train.probes import Surprise
 from train.reading import BookReport, Report
 from train.replay import Replayed
+
+# A typed answer with a token less likely than this is taught only after a question.
+BIG_SURPRISE = 1e-6
 
 HeldOut = tuple[float, float] | None
 
@@ -211,6 +215,16 @@ def lesson_line(lesson: Lesson, held_out: HeldOut) -> str:
             f"instead of “{printable(lesson.contradicts)}”, which is not rehearsed any more"
         )
     return " | ".join(parts)
+
+
+def surprise_warning(found: Surprise) -> str | None:
+    """What the person should know before teaching an answer; None when it is no big surprise."""
+    if found.p > BIG_SURPRISE:
+        return None
+    return (
+        f"A big surprise: “{printable(found.token.strip())}” has a probability of {found.p:.0e} "
+        "here, and may show up in other answers for a while."
+    )
 
 
 def growth_lines(record: dict[str, Any]) -> list[str]:

@@ -7,38 +7,37 @@ with Session.open(workdir) as session:
 """
 
 import dataclasses
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from grow.plan import Plan
-from model.chat import Message, encode_answer, encode_prompt, fitting_messages
+from model.chat import Message, encode_answer, encode_prompt
+from model.transformer import Params
+from serve.autosave import Autosave
+from serve.conversation import Conversation
 from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
-from serve.turn import Turn, question_before
+from serve.turn import Turn, question_before, replies_data
 from train.books import Book
-from train.context_file import changing_context, read_context
 from train.effective import effective_count, gone_with
 from train.evaluate import quick_held_out
 from train.growth import GrowthReport, grow_life
-from train.lesson import Kind, Lesson, Question, give_lesson, with_own_replies
+from train.lesson import Kind, Lesson, Question, give_lesson, settle, with_own_replies
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
 from train.probes import Surprise, surprise
 from train.reading import Report, read_books
 from train.reading_plan import ReadingConfig
 from train.recipe import RECIPES
 from train.records import Event
-from train.replay import Say, Watch, restore, save
+from train.replay import Say, Watch, restore
 from train.sleep import Sleep, give_sleep
 from train.state import TrainState
-from train.talk import FORGET, context_after_undo, spoken
+from train.talk import FORGET, context_after_undo
 from train.undo import UndoPlan, last_undo, plan_undo, undo
 
-# What is learned is safe in the journal; a checkpoint spares replaying this much of it.
-SECONDS_PER_CHECKPOINT = 5.0
-# Saving takes at most one part in so many of the time.
-SAVE_SHARE = 8
 # Held-out windows measured after every lesson, in all.
 QUICK_WINDOWS = 4
 
@@ -50,17 +49,31 @@ class Session:
         self, life: Life, state: LifeState, sampling: SamplingConfig, unsaved: float = 0.0
     ) -> None:
         self.life = life
-        self.state = state
+        self._state = state
+        self._settling = threading.Lock()
         self.sampling = sampling
         self.recipe = RECIPES["rehearsed"]
-        # Whether turns are written down and may become lessons.
-        self.learning = life.lock is not None
+        # Whether turns are written down and may become lessons, and where their words come from.
+        self.learning, self.origin = life.lock is not None, "python"
         self._copy = None
         self._held_out: float | None = None
-        self._answered = 0
-        # Seconds of training since the last checkpoint, and what that one took.
-        self._unsaved = unsaved
-        self._save_seconds = 0.0
+        self._closed, self._taught = 0, set[int]()
+        self._autosave = Autosave(life, unsaved)
+        self._conversation = Conversation(life)
+
+    @property
+    def state(self) -> LifeState:
+        """The present state; what the last lesson still owes is made first."""
+        with self._settling:
+            if self._state.owed is not None:
+                started = time.monotonic()
+                self._state, self._copy = settle(self.life, self._state), None
+                self._autosave.unsaved += time.monotonic() - started
+            return self._state
+
+    @state.setter
+    def state(self, state: LifeState) -> None:
+        self._state = state
 
     @classmethod
     def open(
@@ -80,7 +93,7 @@ class Session:
         try:
             state, seconds = restore(life, say, watch)
             session = cls(life, state, sampling or SamplingConfig(), seconds)
-            session._save_when_due()
+            session._autosave.save_when_due(state)
             return session
         except BaseException:
             life.close()
@@ -101,36 +114,27 @@ class Session:
 
     def close_lessons(self) -> None:
         """What was learned since the last checkpoint is in one."""
-        if self._unsaved and self.life.lock is not None:
-            self.save()
+        self._autosave.save_all(self.state)
 
     def save(self) -> str:
         """A checkpoint of the present state exists; returns its digest."""
-        started = time.monotonic()
-        digest = save(self.life, self.state)
-        self._unsaved, self._save_seconds = 0.0, time.monotonic() - started
-        return digest
-
-    def _save_when_due(self) -> None:
-        least = max(SECONDS_PER_CHECKPOINT, SAVE_SHARE * self._save_seconds)
-        if self._unsaved > least and self.life.lock is not None:
-            self.save()
+        return self._autosave.save(self.state)
 
     def context(self) -> list[Message]:
         """The conversation so far, as the context file has it now."""
-        return read_context(self.life.context_file, self.life.journal)
+        return self._conversation.messages()
+
+    def edit_context(self, text: str) -> None:
+        """The context file holds the turns that `text` has, as `parse_context` reads them."""
+        self._require_writer("edit the context")
+        self._conversation.edit(text)
 
     def forget_context(self) -> None:
         """The context file is empty; the weights keep what they learned."""
         self._require_writer("forget the context")
-        with self._context_becomes([]):
+        with self._conversation.becomes([]):
             event = self.life.journal.append(FORGET, {})
         self.state = self.state._replace(event=event.id)
-
-    def _context_becomes(self, messages: Sequence[Message]) -> AbstractContextManager[None]:
-        if messages == self.context():
-            return nullcontext()
-        return changing_context(self.life.context_file, self.life.journal, messages)
 
     def _require_writer(self, what: str) -> None:
         if self.life.lock is None:
@@ -142,65 +146,61 @@ class Session:
         assert isinstance(last, Turn)
         return last
 
-    def stream(self, text: str) -> Iterator[tuple[Reply, ...] | Turn]:
-        """The unfinished replies after every few tokens, and at last the turn."""
+    def stream(
+        self, text: str, should_stop: Callable[[], bool] = lambda: False
+    ) -> Iterator[tuple[Reply, ...] | Turn]:
+        """The unfinished replies after every few tokens, and at last the turn; or stops early."""
         text = text.strip()
         if not text:
             raise ValueError("a prompt must hold some words, got none; say something.")
         life, config = self.life, self.state.config
         room = config.model.context - min(self.sampling.max_new_tokens, config.model.context // 2)
-        messages = [*self.context(), Message("user", text)]
+        messages = (*self.context(), Message("user", text))
         prompt = encode_prompt(life.tokenizer, messages, room)
-        if self._copy is None:
-            self._copy = compute_copy(self.state.train.params, config.dtype)
-        number = effective_count(life.journal, "replies")
-        key = life.stream(REPLIES_STREAM, number)
+        key = life.stream(REPLIES_STREAM, effective_count(life.journal, "replies"))
         replies: Sequence[Reply] = ()
         for replies in sample_replies(
-            self._copy, prompt, key, life.tokenizer, config.model, self.sampling, config.dtype
+            self.weights(), prompt, key, life.tokenizer, config.model, self.sampling, config.dtype
         ):
             yield tuple(replies)
-        yield self._turn(Question(text, prompt, room=room), tuple(messages), tuple(replies))
+            if should_stop():
+                break
+        question = Question(text, prompt, room=room)
+        yield self._journaled(Turn(self, self.state.event, question, messages, tuple(replies)))
 
-    def _turn(
-        self, question: Question, messages: tuple[Message, ...], replies: tuple[Reply, ...]
-    ) -> Turn:
-        data = {
-            "say": question.say,
-            "replies": [reply._asdict() for reply in replies],
-            "sampling": dataclasses.asdict(self.sampling),
-        }
+    def weights(self) -> Params:
+        """The parameters as products use them, for sampling."""
+        if self._copy is None:
+            self._copy = compute_copy(self.state.train.params, self.state.config.dtype)
+        return self._copy
+
+    def _journaled(self, turn: Turn) -> Turn:
+        """The turn as the journal has it; as it is while nothing is learned."""
+        self._autosave.save_when_due(self.state)
         if not self.learning:
-            return Turn(self, self.state.event, question, messages, replies)
-        event = self.life.journal.append("replies", data)
+            return turn
+        event = self.life.journal.append("replies", replies_data(turn, self.sampling, self.origin))
         self.state = self.state._replace(event=event.id)
-        return Turn(self, event.id, question._replace(turn=event.id), messages, replies)
+        return turn.numbered(event.id)
 
     def learn(self, turn: Turn, answer: str, kind: Kind, *, spread: bool = False) -> Lesson:
         """The lesson is in the weights, the journal and the context file."""
         self._require_writer("teach")
         if not self.learning:
             raise ValueError("learning is off, so nothing was learned; /learn on turns it on.")
-        if turn.event <= self._answered:
-            raise ValueError("this turn already was a lesson, or a later one; say something new.")
+        if turn.event <= self._closed or turn.event in self._taught:
+            raise ValueError("it already was a lesson, or an undo came since; say something new.")
         if self._held_out is None:
             self._held_out = self.held_out()
         life, room = self.life, self.state.config.model.context
-        question = question_before(turn, answer, life.tokenizer, room)
+        question = question_before(turn, answer, life.tokenizer, room)._replace(origin=self.origin)
         recipe = self.recipe.lighter() if spread else self.recipe
-        said = spoken(turn.question.say, answer)
-        kept = fitting_messages(life.tokenizer, [*self.context(), *said], room)
-        try:
-            with self._context_becomes(kept):
-                self.state, lesson = give_lesson(life, self.state, question, answer, kind, recipe)
-        except BaseException:
-            # The step may have used up the arrays; the folder still has what was acknowledged.
-            self._restore()
-            raise
+        kept = self._conversation.after(turn.question.say, answer, room)
+        with self._restored_after_failure(), self._conversation.becomes(kept):
+            self.state, lesson = give_lesson(life, self.state, question, answer, kind, recipe)
         self._copy = None
-        self._answered = turn.event
-        self._unsaved += lesson.seconds
-        self._save_when_due()
+        self._taught.add(turn.event)
+        self._autosave.unsaved += lesson.seconds
         return lesson
 
     def learn_from_now(self, learning: bool) -> None:
@@ -219,16 +219,10 @@ class Session:
     def sleep(self, updates: int | None = None) -> Sleep:
         """Old lessons were rehearsed, and the model's own replies will be taken anew."""
         self._require_writer("sleep")
-        try:
+        with self._restored_after_failure():
             self.state, sleep = give_sleep(self.life, self.state, self.recipe, updates)
-        except ValueError:
-            raise
-        except Exception:
-            self._restore()
-            raise
         self._copy = self._held_out = None
-        self._unsaved += sleep.seconds
-        self._save_when_due()
+        self._autosave.save_when_due(self.state, sleep.seconds)
         return sleep
 
     def teach_at(self, learning_rate: float) -> None:
@@ -252,18 +246,27 @@ class Session:
         messages = self.context()
         gone = gone_with(self.life.journal, plan.events)
         kept = context_after_undo(self.life, messages, gone)
-        with self._context_becomes(kept):
+        with self._conversation.becomes(kept):
             event = undo(self.life, plan)
-        self._answered = event.id
+        self._closed = event.id
         self._restore(watch)
-        self._save_when_due()
+        self._autosave.save_when_due(self.state)
         return event
+
+    @contextmanager
+    def _restored_after_failure(self) -> Iterator[None]:
+        """A step may have used up the arrays; the folder still has what was acknowledged."""
+        try:
+            yield
+        except BaseException:
+            self._restore()
+            raise
 
     def _restore(self, watch: Watch = lambda _: None) -> None:
         """The state is what the folder says; the old one is let go first, to save its memory."""
-        self._copy, self._held_out, self._unsaved = None, None, 0.0
-        self.state = self.state._replace(train=TrainState({}, {}))
-        self.state, self._unsaved = restore(self.life, watch=watch)
+        self._copy, self._held_out, self._autosave.unsaved = None, None, 0.0
+        self._state = self._state._replace(train=TrainState({}, {}))
+        self._state, self._autosave.unsaved = restore(self.life, watch=watch)
 
     def held_out_change(self) -> tuple[float, float] | None:
         """Bits per byte on a few held-out windows before and after the last lesson, if any."""
@@ -272,18 +275,14 @@ class Session:
 
     def held_out(self) -> float | None:
         """Bits per byte on a few held-out windows of the books read; None before the first book."""
-        return quick_held_out(self.life, self.state, QUICK_WINDOWS)
+        return quick_held_out(self.life, self._state, QUICK_WINDOWS)
 
     def grow(self, plan: Plan, noise: float = 0.0) -> GrowthReport:
         """The model is larger, says the same, and is saved so; see `grow_life`."""
         self._require_writer("grow")
         self._copy = self._held_out = None
-        try:
+        with self._restored_after_failure():
             self.state, report = grow_life(self.life, self.state, plan, noise)
-        except BaseException:
-            # The old arrays may be gone; the folder still has all that was acknowledged.
-            self._restore()
-            raise
         self.save()
         return report
 
@@ -300,8 +299,7 @@ class Session:
         try:
             for state, report in read_books(self.life, self.state, books, reading, should_stop):
                 self.state = state
-                self._unsaved += time.monotonic() - last
-                self._save_when_due()
+                self._autosave.save_when_due(state, time.monotonic() - last)
                 last = time.monotonic()
                 yield report
         except GeneratorExit:
@@ -311,6 +309,10 @@ class Session:
             # The step may have used up the arrays; the folder still has what was acknowledged.
             self._restore()
             raise
+        if should_stop():
+            # Only laid aside; it is saved when that is due, or by `close`.
+            self._autosave.save_when_due(self.state)
+            return
         # Now rather than at the first lesson, which the person waits for.
         self.state = with_own_replies(self.life, self.state)
         self.save()

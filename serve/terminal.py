@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 
 from prompt_toolkit import PromptSession
@@ -14,7 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from serve.output import Output, TextOutput, printable
+from serve.output import Output, TextOutput, printable, surprise_warning
 from serve.records import report_record
 from serve.sample import Reply
 from serve.session import Session
@@ -36,9 +37,6 @@ press Enter alone to skip. Begin a typed answer with a blank if its first letter
                  would be in the life without lesson 17, exactly (also while you choose)
 /lr NUMBER       learning rate of lessons; without a number, show it
 /quit            save and leave (also Ctrl-D)"""
-
-# A typed answer with a token less likely than this is taught only after a question.
-BIG_SURPRISE = 1e-6
 
 Ask = Callable[[str, int], str]
 """Asks with a prompt; single keys 1 to the number pick at once. Raises EOFError at the end."""
@@ -94,6 +92,8 @@ def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
         spread = how == "spread"
         lesson = turn.teach(answer, spread=spread) if by_hand else turn.pick(int(answer))
         output.lesson(lesson, session.held_out_change())
+        # The rehearsals that the lesson owes are made while the person reads and types.
+        threading.Thread(target=lambda: session.state, daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
     return ""
@@ -101,13 +101,12 @@ def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
 
 def _how_to_teach(session: Session, output: Output, ask: Ask, turn: Turn, answer: str) -> str:
     """`now`, `spread` or `not`: the person is asked when the answer would be a big surprise."""
-    found = session.surprise(turn, answer)
-    if found.p > BIG_SURPRISE or not sys.stdin.isatty():
+    warning = surprise_warning(session.surprise(turn, answer))
+    if warning is None or not sys.stdin.isatty():
         return "now"
     output.say(
-        f"A big surprise: “{printable(found.token.strip())}” has a probability of {found.p:.0e} "
-        "here, and may show up in other answers for a while. Enter teaches it now, s spreads it "
-        "over the next lessons, anything else leaves it."
+        f"{warning} Enter teaches it now, s spreads it over the next lessons, anything else "
+        "leaves it."
     )
     said = ask("teach> ", 0).strip().casefold()
     return {"": "now", "s": "spread"}.get(said, "not")

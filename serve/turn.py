@@ -2,11 +2,11 @@
 
 import dataclasses
 import sys
-from typing import Protocol
+from typing import Any, Protocol
 
 from model.chat import Message, encode_answer, encode_prompt
 from model.tokenizer import Tokenizer
-from serve.sample import Reply
+from serve.sample import Reply, SamplingConfig
 from train.lesson import Kind, Lesson, Question
 
 
@@ -26,6 +26,11 @@ class Turn:
     messages: tuple[Message, ...]
     replies: tuple[Reply, ...]
 
+    def numbered(self, event: int) -> "Turn":
+        """The turn as the journal has it."""
+        question = self.question._replace(turn=event)
+        return dataclasses.replace(self, event=event, question=question)
+
     def pick(self, number: int) -> Lesson:
         """The lesson that reply `number` (1 is the first) was the right answer."""
         if not 1 <= number <= len(self.replies):
@@ -40,6 +45,16 @@ class Turn:
         With `spread` it is a light one, and what is left to learn comes with the next lessons.
         """
         return self.session.learn(self, answer.strip(), "teach", spread=spread)
+
+
+def replies_data(turn: Turn, sampling: SamplingConfig, origin: str) -> dict[str, Any]:
+    """What the journal keeps of a turn; `origin` is where its words came from."""
+    return {
+        "say": turn.question.say,
+        "replies": [reply._asdict() for reply in turn.replies],
+        "sampling": dataclasses.asdict(sampling),
+        "origin": origin,
+    }
 
 
 def question_before(turn: Turn, answer: str, tokenizer: Tokenizer, context: int) -> Question:

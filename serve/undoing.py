@@ -2,10 +2,12 @@
 
 import time
 from collections import Counter
+from typing import Any
 
 from serve.output import Output
 from serve.session import Session
 from train.flat_tree import tree_digest
+from train.replay import Watch
 from train.undo import UndoPlan
 
 
@@ -41,31 +43,49 @@ def take_back(
     Raises:
       ValueError: more would go; says what, and `how` to agree.
     """
+    require_agreed(plan, agreed, how)
+    output.say(undo_sentence(plan))
+    record = undo_record(session, plan, output.replaying)
+    output.close()
+    output.undo(record)
+
+
+def require_agreed(plan: UndoPlan, agreed: bool, how: str) -> None:
+    """Nothing; refuses an undo that takes back more than was named.
+
+    Raises:
+      ValueError: says what, and `how` to agree.
+    """
     if plan.also and not agreed:
         raise ValueError(
             f"event {plan.asked[0]} is what later ones stand on: {_summary(plan)} would be taken "
             f"back with it; {how} to agree."
         )
-    output.say(
+
+
+def undo_sentence(plan: UndoPlan) -> str:
+    """What an undo is about to do, and how long it takes."""
+    return (
         f"Taking back {_events(plan.asked)}; {plan.replayed} events are replayed, about "
         f"{plan.seconds:.0f} s."
     )
+
+
+def undo_record(session: Session, plan: UndoPlan, watch: Watch = lambda _: None) -> dict[str, Any]:
+    """The undo is done; the object of it."""
     started = time.monotonic()
-    event = session.undo(plan, output.replaying)
-    output.close()
-    output.undo(
-        {
-            "event": "undo",
-            "id": event.id,
-            "undone": list(plan.events),
-            "replayed": plan.replayed,
-            "expected_seconds": plan.seconds,
-            "seconds": time.monotonic() - started,
-            "lessons": session.state.lessons,
-            "steps": session.state.steps,
-            "sha256": tree_digest(session.state.train),
-        }
-    )
+    event = session.undo(plan, watch)
+    return {
+        "event": "undo",
+        "id": event.id,
+        "undone": list(plan.events),
+        "replayed": plan.replayed,
+        "expected_seconds": plan.seconds,
+        "seconds": time.monotonic() - started,
+        "lessons": session.state.lessons,
+        "steps": session.state.steps,
+        "sha256": tree_digest(session.state.train),
+    }
 
 
 def _summary(plan: UndoPlan) -> str:

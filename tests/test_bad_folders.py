@@ -24,7 +24,7 @@ def life(tmp_path_factory, alice_text):
     with open_session(folder / "life") as session:
         list(session.read([book], READING))
         session.say("Who?").teach("Alice.")
-        session._unsaved = 0.0
+        session._autosave.unsaved = 0.0
     return folder / "life"
 
 

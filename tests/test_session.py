@@ -81,7 +81,7 @@ def test_a_lesson_is_one_step_towards_the_answer(workdir, kind):
         assert tree_digest(session.state.train) != before
         assert session.state.lessons == 1
         counts = [int(block[1].count) for block in session.state.train.opt_state["blocks"]]
-        assert counts == [session.state.steps + 1] * 2
+        assert counts == [session.state.steps + 1 + session.recipe.rehearsals] * 2
 
 
 def test_everything_is_there_tomorrow(workdir):
@@ -148,7 +148,7 @@ def test_an_interrupted_lesson_leaves_the_model_as_it_was(workdir, monkeypatch):
         digest = tree_digest(session.state.train)
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
             # The step has used up the old arrays by then.
-            patch.setattr("train.lesson.batch_losses", interrupt)
+            patch.setattr("train.lesson._answer_losses", interrupt)
             turn.pick(1)
         assert tree_digest(session.state.train) == digest
         turn.pick(1)

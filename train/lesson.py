@@ -55,13 +55,14 @@ class Question(NamedTuple):
     """What was asked: the person's words, and the ids of the prompt that carried them.
 
     `turn` is the event of the replies, `room` how many ids the prompt was allowed; with both, the
-    prompt can be made anew when an earlier lesson is undone.
+    prompt can be made anew when an earlier lesson is undone. `origin` is where it was taught from.
     """
 
     say: str
     prompt: Sequence[int]
     turn: int | None = None
     room: int | None = None
+    origin: str | None = None
 
 
 def give_lesson(
@@ -73,6 +74,8 @@ def give_lesson(
     recipe: Recipe = RECIPES["rehearsed"],
 ) -> tuple[LifeState, Lesson]:
     """The state after one lesson that is safe in the journal, and what the lesson did.
+
+    The recipe's rehearsals are still owed: `settle` makes them, at the latest before anything else.
 
     Args:
       state: donated; when the journal cannot be written it has to be restored from the folder.
@@ -99,6 +102,8 @@ def give_lesson(
     }
     if question.turn is not None and question.room is not None:
         data |= {"turn": question.turn, "room": question.room}
+    if question.origin is not None:
+        data["origin"] = question.origin
     last = life.journal.last()
     assert last is not None
     probes = probe_batch(life.tokenizer, question.prompt, answer_ids, state.config.model.context)
@@ -124,8 +129,41 @@ def give_lesson(
 
 
 def apply_lesson(life: Life, state: LifeState, event: Event) -> LifeState:
-    """The state after a lesson that the journal holds."""
-    return _update(life, state, event.id, event.data)[0]
+    """The state after a lesson that the journal holds, and after its rehearsals."""
+    return settle(life, _update(life, state, event.id, event.data)[0])
+
+
+def settle(life: Life, state: LifeState) -> LifeState:
+    """The state after the rehearsals that the last lesson still owes; it is donated."""
+    if state.owed is None:
+        return state
+    recipe = state.owed
+    key = life.stream(REHEARSAL_STREAM, state.lessons - 1)
+    for number in range(1, recipe.rehearsals + 1):
+        state, _ = rehearse(life, state, recipe, jax.random.fold_in(key, number))
+    return state._replace(owed=None)
+
+
+def rehearse(
+    life: Life, state: LifeState, recipe: Recipe, key: jax.Array
+) -> tuple[LifeState, dict[int, float]]:
+    """The state after one update without a lesson, and the old lessons' losses before it."""
+    memory = state.memory
+    rehearsal = lesson_rehearsal(
+        None,
+        None,
+        memory.items,
+        memory.own,
+        life.library.shelf(memory.books),
+        life.tokenizer,
+        state.config.model.context,
+        state.lessons,
+        recipe,
+        random_draws(key),
+    )
+    train, losses = train_on(state, rehearsal, recipe)
+    items = rehearsed(memory.items, losses, state.lessons)
+    return state._replace(train=train, memory=memory._replace(items=items)), losses
 
 
 class _Update(NamedTuple):
@@ -139,6 +177,7 @@ def _update(
     life: Life, state: LifeState, event: int, data: dict[str, Any]
 ) -> tuple[LifeState, _Update]:
     """The state after the lesson with that event's data; a function of the state and these."""
+    assert state.owed is None
     recipe = Recipe(**data["recipe"])
     said = Exchange(data["say"], data["answer"])
     if recipe.own:
@@ -161,7 +200,9 @@ def _update(
     train, losses = train_on(state, rehearsal, recipe)
     items = (*rehearsed(items[:-1], losses, now), items[-1])
     memory = memory._replace(items=items)
-    return state._replace(train=train, lessons=now + 1, memory=memory), _Update(losses, contradicts)
+    owed = recipe if recipe.rehearsals else None
+    state = state._replace(train=train, lessons=now + 1, memory=memory, owed=owed)
+    return state, _Update(losses, contradicts)
 
 
 def random_draws(key: jax.Array) -> np.random.Generator:

@@ -17,6 +17,7 @@ from train.durable import fsync_folder, write_file
 from train.journal import Journal
 from train.lock import WriterLock
 from train.optimizer import OptimizerConfig
+from train.recipe import Recipe
 from train.rehearsal import Shelf, make_shelf
 from train.schedule import Memory
 from train.state import TrainState
@@ -43,7 +44,8 @@ class LifeState(NamedTuple):
     """What the journal's events add up to.
 
     `event` is the last event it includes, `steps` how many reading steps and `lessons` how many
-    lessons were made, `memory` what lessons rehearse.
+    lessons were made, `memory` what lessons rehearse, `owed` the last lesson's recipe as long as
+    its rehearsals are still to be made.
     """
 
     train: TrainState
@@ -52,6 +54,7 @@ class LifeState(NamedTuple):
     steps: int
     lessons: int
     memory: Memory = Memory()
+    owed: Recipe | None = None
 
 
 class Library:

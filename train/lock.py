@@ -11,6 +11,10 @@ class UnwritableError(ValueError):
     """The folder can be read but not written: a read-only disk, or permissions."""
 
 
+class HeldError(ValueError):
+    """The folder is open for writing in another process."""
+
+
 class WriterLock:
     """A context in which this is the only writer of the model folder.
 
@@ -58,7 +62,7 @@ def _acquire(workdir: Path) -> int:
     except BlockingIOError as error:
         holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
-        raise ValueError(_held_sentence(workdir, holder)) from error
+        raise HeldError(_held_sentence(workdir, holder)) from error
     except OSError as error:
         os.close(descriptor)
         raise _unwritable(workdir, error.strerror) from error

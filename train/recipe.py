@@ -10,17 +10,19 @@ class Recipe:
 
     `windows` rows of the model's context are filled with the lesson, `old` old lessons, `own` of
     the model's own earlier replies, `dialogues` and `passages` windows of what was read. All is
-    one batch and one update, `steps` times. `chats` is the share of lessons and own replies that
+    one batch and one update, `steps` times. So many `rehearsals` follow without the lesson, while
+    the person reads and types. `chats` is the share of lessons and own replies that
     come as turns of one conversation instead of alone, `reworded` the share of questions in other
     words, a third of it as long as the answer is not known. The weights are of a whole lesson or
     reply, and of a whole window.
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float = 7e-4
     steps: int = 1
-    windows: int = 8
-    old: int = 32
-    own: int = 8
+    rehearsals: int = 2
+    windows: int = 6
+    old: int = 20
+    own: int = 6
     dialogues: int = 1
     passages: int = 2
     chats: float = 0.3
@@ -45,7 +47,9 @@ class Recipe:
         return bool(self.old or self.own or self.dialogues or self.passages)
 
 
-_ALONE = Recipe(windows=1, old=0, own=0, dialogues=0, passages=0, reworded=0.0, chats=0.0)
+_ALONE = Recipe(
+    rehearsals=0, windows=1, old=0, own=0, dialogues=0, passages=0, reworded=0.0, chats=0.0
+)
 
 RECIPES = {
     "rehearsed": Recipe(),

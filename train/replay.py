@@ -152,6 +152,7 @@ _APPLY = {
 
 def save(life: Life, state: LifeState) -> str:
     """A checkpoint of the state exists and is known, older ones are thinned; its digest."""
+    assert state.owed is None
     known = {row.event: row for row in life.journal.checkpoints()}
     if state.event in list_checkpoints(life.checkpoints):
         row = known.get(state.event)

@@ -7,12 +7,11 @@ from typing import Any, NamedTuple
 import jax
 
 from train.effective import effective_events
-from train.lesson import random_draws, train_on, with_own_replies
+from train.lesson import rehearse, with_own_replies
 from train.life import SLEEP_STREAM, Life, LifeState
 from train.recipe import Recipe
 from train.records import Event
-from train.rehearsal import lesson_rehearsal
-from train.schedule import KNOWN_NATS, rehearsed
+from train.schedule import KNOWN_NATS
 
 
 class Sleep(NamedTuple):
@@ -75,20 +74,5 @@ def _sleep(
     if recipe.own:
         state = with_own_replies(life, state)
     for update in range(data["updates"]):
-        memory = state.memory
-        rehearsal = lesson_rehearsal(
-            None,
-            None,
-            memory.items,
-            memory.own,
-            life.library.shelf(memory.books),
-            life.tokenizer,
-            state.config.model.context,
-            state.lessons,
-            recipe,
-            random_draws(jax.random.fold_in(key, update)),
-        )
-        train, losses = train_on(state, rehearsal, recipe)
-        items = rehearsed(memory.items, losses, state.lessons)
-        state = state._replace(train=train, memory=memory._replace(items=items))
+        state, losses = rehearse(life, state, recipe, jax.random.fold_in(key, update))
     return state._replace(memory=state.memory._replace(own=())), losses

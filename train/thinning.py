@@ -20,7 +20,9 @@ def cost(event: Event) -> float:
     if event.kind not in TRAINING:
         return 0.0
     seconds = event.data.get("seconds", 1.0)
-    return seconds if isinstance(seconds, int | float) and seconds >= 0 else 1.0
+    # A lesson's rehearsals take about as long as itself, each.
+    times = 1 + event.data.get("recipe", {}).get("rehearsals", 0) * (event.kind == "lesson")
+    return times * seconds if isinstance(seconds, int | float) and seconds >= 0 else 1.0
 
 
 def ages(checkpoints: Sequence[int], events: Iterable[Event]) -> dict[int, float]:
