@@ -35,7 +35,7 @@ interop: .venv/test .venv-peers/made
 	PYTHONPATH=tests $(BIN)/python -m bench.interop --workdir=$(WORKDIR) --book=$(BOOK)
 
 # Step, replies, lesson, start, memory, reading beside PyTorch, transformers and llama.cpp
-# (docs/performance.md); two hours or so on a machine that does nothing else.
+# (docs/performance.md); an hour or so on a machine that does nothing else.
 bench: .venv/test .venv-peers/made
 	$(BIN)/python -m bench.performance
 

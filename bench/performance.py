@@ -50,6 +50,7 @@ class Scale(NamedTuple):
     tokens: int
     rounds: int
     roof: dict[str, int]
+    book_chars: int | None = None
 
 
 FULL = Scale(
@@ -73,6 +74,7 @@ TINY = Scale(
     tokens=8,
     rounds=2,
     roof={"side": 256, "bytes": 2**22, "repeats": 2},
+    book_chars=20_000,
 )
 
 
@@ -193,9 +195,11 @@ def start_job(scale: Scale, folder: Path) -> Job:
 def read_job(scale: Scale, batch: int, folder: Path) -> Job:
     """A pass through a whole book against the bare step on as many windows."""
     life = new_life(scale, scale.small, folder, f"read-{batch}")
+    book = folder / BOOK.name
+    book.write_text(BOOK.read_text(encoding="utf-8")[: scale.book_chars], encoding="utf-8")
     bare = {"size": scale.small, "sizes": scale.sizes, "batch": batch, "repeats": 10}
     entries = [
-        ours("reading", "read", life=str(life), book=str(BOOK), batch=batch),
+        ours("reading", "read", life=str(life), book=str(book), batch=batch),
         ours("bare step", "step", dtype="bfloat16", **bare),
     ]
     return Job("read", {"size": scale.small, "batch": batch}, entries)

@@ -14,6 +14,7 @@ from lives import READING, SAMPLING, write_book
 from peers import our_logits
 from safetensors.numpy import load_file, save_file
 
+from grow.plan import plan_growth
 from model.llama_config import config_of_llama, llama_config
 from model.llama_names import llama_shapes, llama_tensors, neighbour_rows, params_of_llama
 from model.standard_form import standard_config, standard_params
@@ -104,19 +105,21 @@ def test_import_of_an_export_has_the_same_bits(born, tmp_path):
             assert one.tokenizer.sha256 == other.tokenizer.sha256
 
 
-def test_an_imported_model_reads_learns_and_comes_back(source, tmp_path, alice_text):
+def test_an_imported_model_reads_learns_grows_and_comes_back(source, tmp_path, alice_text):
     import_model(source, tmp_path / "life", dtype="float32", seed=3).close()
     shutil.rmtree(source)
     with Session.open(tmp_path / "life", sampling=SAMPLING) as session:
         list(session.read([write_book(tmp_path, alice_text, start=2000)], READING))
         session.say("Who are you?").teach("I am Alice.")
+        session.grow(plan_growth(session.state.config.model, {"depth": 1.5}))
         digest = tree_digest(session.state.train)
         steps = session.state.steps
     assert steps > 0
     # Without its checkpoints the life is made again from the imported weights and the journal.
     shutil.rmtree(tmp_path / "life" / "checkpoints")
     with open_life(tmp_path / "life", read_only=True) as life:
-        assert tree_digest(restore(life)[0].train) == digest
+        state = restore(life)[0]
+        assert tree_digest(state.train) == digest and state.config.model.n_layers == 3
 
 
 @pytest.mark.parametrize("damage", ["changed", "gone"])
