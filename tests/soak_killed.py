@@ -62,7 +62,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path):
 
 
 def test_a_build_that_acknowledges_too_early_is_found_out(tmp_path):
-    assert run("kill_loop.py", tmp_path, 8, 2, "broken", "teaching")["losses"] > 0
+    assert run("kill_loop.py", tmp_path, 8, 7, "broken", "teaching")["losses"] > 0
 
 
 def test_every_crash_leaves_a_prefix_of_what_was_acknowledged(layer, tmp_path):
@@ -77,7 +77,7 @@ def test_a_build_that_never_syncs_is_found_out(layer, tmp_path):
 
 
 def test_a_build_that_writes_the_conversation_after_the_row_is_found_out(layer, tmp_path):
-    found = broken(layer, tmp_path, "states", 20, "late")
+    found = broken(layer, tmp_path, "states", 5, "late")
     assert any("another conversation" in said for said in found["complaints"])
 
 
