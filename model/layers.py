@@ -11,7 +11,15 @@ from jax.typing import DTypeLike
 from model.axes import BLOCK_AXES, shape_of
 from model.cache import LayerCache, look_up
 from model.config import ModelConfig
-from model.products import attend, gated, multiply, project, softmax_loss, sum_dtype
+from model.products import (
+    attend,
+    gated,
+    multiply,
+    project,
+    softmax_loss,
+    sum_dtype,
+    sum_of_squares,
+)
 
 # Queries attend in blocks of this many, each to the keys up to its own end.
 QUERY_BLOCK = 64
@@ -51,7 +59,7 @@ class Norm(nn.Module):
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         gain_D = self.param("gain", nn.initializers.ones, (self.config.d_model,))
-        mean_square_BT1 = jnp.sum(x_BTD**2, axis=-1, keepdims=True) / self.config.norm_dim
+        mean_square_BT1 = sum_of_squares(x_BTD) / self.config.norm_dim
         return x_BTD * jax.lax.rsqrt(mean_square_BT1 + self.config.norm_eps) * gain_D
 
 
