@@ -1,10 +1,10 @@
 # Everything is set up by the targets themselves; nothing has to be installed by hand.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := model grow train serve bench tests
+SOURCES := model grow train serve bench tests notebooks
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz interop bench soak defaults growth-dip undo-figures serve-figures clean
+.PHONY: run test fuzz interop bench soak defaults growth-dip undo-figures serve-figures growth-compute growth-window growth-exactness growth-life clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -60,9 +60,31 @@ defaults: .venv/test
 	  --arm=batch_size=4,step_ms=320,learning_rate=1.5e-3 \
 	  --arm=batch_size=1,step_ms=93,learning_rate=1e-3,b2=0.999
 
-# What growing costs in the first steps (docs/growth.md); a quarter of an hour.
+# The figures of docs/growth.md. GROWTH_SHELF holds the twelve novels named there.
+GROWTH_SHELF ?= $(BOOKS)
+GROWTH_SEEDS := --seed=0 --seed=1 --seed=2 --seed=3 --seed=4
 growth-dip: .venv/test
-	$(BIN)/python -m bench.growth --base=quarter --base_steps=1500 --shelf=$(BOOKS) --out=growth.jsonl
+	$(BIN)/python -m bench.growth --shelf=$(GROWTH_SHELF) --bases=.growth $(GROWTH_SEEDS) --out=growth_dip.jsonl
+	$(BIN)/python -m bench.growth_report dip --results=growth_dip.jsonl
+
+growth-compute: .venv/test
+	$(BIN)/python -m bench.growth_compute --shelf=$(GROWTH_SHELF) --bases=.growth $(GROWTH_SEEDS) --out=growth_compute.jsonl
+	$(BIN)/python -m bench.growth_report compute --results=growth_compute.jsonl
+	$(BIN)/python -m bench.curves growth --results=growth_compute.jsonl --out=growth_compute.png
+
+growth-window: .venv/test
+	$(BIN)/python -m bench.growth_window --workdir=$(WORKDIR) --out=growth_window.jsonl
+
+growth-exactness: .venv/test
+	$(BIN)/python -m bench.growth_exactness --configs=20
+
+# A 10m life reads for a while, grows to 51m on all four axes and reads on; an hour.
+LIFE ?= growth-life
+growth-life: .venv/test
+	timeout -s INT 840 $(BIN)/apprentice --mode=book --workdir=$(LIFE) --size=10m --mix --book=$(BOOKS) --json || test $$? -eq 130
+	$(BIN)/apprentice --mode=grow --workdir=$(LIFE) --width=2 --depth=1.5 --heads=2 --context=2 --json
+	timeout -s INT 1800 $(BIN)/apprentice --mode=book --workdir=$(LIFE) --mix --book=$(BOOKS) --json || test $$? -eq 130
+	$(BIN)/python -m bench.curves reading --workdir=$(LIFE) --out=growth_life.png
 
 # What the page takes on a copy of the model in WORKDIR (docs/serve.md); some minutes, and a chromium.
 serve-figures: .venv/test

@@ -5,12 +5,21 @@ from typing import NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
 
 from model.axes import BLOCK_AXES, shape_of
-from model.cache import LayerCache, append
+from model.cache import LayerCache, look_up
 from model.config import ModelConfig
-from model.products import attend, gated, multiply, project, softmax_loss, sum_dtype
+from model.products import (
+    attend,
+    gated,
+    multiply,
+    project,
+    softmax_loss,
+    sum_dtype,
+    sum_of_squares,
+)
 
 # Queries attend in blocks of this many, each to the keys up to its own end.
 QUERY_BLOCK = 64
@@ -50,7 +59,7 @@ class Norm(nn.Module):
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         gain_D = self.param("gain", nn.initializers.ones, (self.config.d_model,))
-        mean_square_BT1 = jnp.sum(x_BTD**2, axis=-1, keepdims=True) / self.config.norm_dim
+        mean_square_BT1 = sum_of_squares(x_BTD) / self.config.norm_dim
         return x_BTD * jax.lax.rsqrt(mean_square_BT1 + self.config.norm_eps) * gain_D
 
 
@@ -92,15 +101,20 @@ class Attention(nn.Module):
         rope: Rope,
         cache: LayerCache,
         start: jax.Array,
-        windows_K: jax.Array,
+        count: jax.Array,
     ) -> tuple[jax.Array, LayerCache]:
         """Attention of new tokens at `start`, `start`+1, … over the cache and themselves."""
         q_BTKGH, k_BTKH, v_BTKH = self._project_in(x_BTD, rope)
-        cache = append(cache, k_BTKH, v_BTKH, start)
-        positions_1T = start + jnp.arange(x_BTD.shape[1])[None]
-        seen_1KTS = _visible(positions_1T, jnp.arange(cache.k_BSKH.shape[1])[None], windows_K)
-        y_BTKGH = self._attend(q_BTKGH, cache.k_BSKH, cache.v_BSKH, seen_1KTS)
-        return self._project_out(y_BTKGH), cache
+        found = []
+        layers = []
+        for heads in cache:
+            q, k, v = (_pick(rows, heads.heads) for rows in (q_BTKGH, k_BTKH, v_BTKH))
+            heads, k_BSKH, v_BSKH, seen_TS = look_up(heads, k, v, start, count)
+            found.append(self._attend(q, k_BSKH, v_BSKH, seen_TS[None, None]))
+            layers.append(heads)
+        y_BTKGH = jnp.concatenate(found, axis=2)
+        order_K = np.argsort([head for heads in cache for head in heads.heads])
+        return self._project_out(_pick(y_BTKGH, tuple(map(int, order_K)))), layers
 
     def _project_in(self, x_BTD, rope):
         c = self.config
@@ -121,6 +135,13 @@ class Attention(nn.Module):
         kernel_IO = self.out.reshape(-1, self.config.d_model)
         (y_MD,) = project(y_BTKGH.reshape(batch * length, -1), (kernel_IO,), self.dtype)
         return y_MD.reshape(batch, length, -1)
+
+
+def _pick(rows_BTKX: jax.Array, heads: tuple[int, ...]) -> jax.Array:
+    """Some key/value heads in the given order; all of them, as they are, cost nothing."""
+    if heads == tuple(range(rows_BTKX.shape[2])):
+        return rows_BTKX
+    return rows_BTKX[:, :, np.array(heads)]
 
 
 def _visible(
@@ -180,10 +201,10 @@ class Block(nn.Module):
         rope: Rope,
         cache: LayerCache,
         start: jax.Array,
-        windows_K: jax.Array,
+        count: jax.Array,
     ) -> tuple[jax.Array, LayerCache]:
         """The residual stream after this layer for new tokens, and the longer cache."""
-        y_BTD, cache = self.attn.extend(self.norm_attn(x_BTD), rope, cache, start, windows_K)
+        y_BTD, cache = self.attn.extend(self.norm_attn(x_BTD), rope, cache, start, count)
         x_BTD = x_BTD + y_BTD
         return x_BTD + self.mlp(self.norm_mlp(x_BTD)), cache
 

@@ -151,16 +151,21 @@ def extend(
     start: jax.Array,
     config: ModelConfig,
     dtype: DTypeLike,
+    count: jax.Array | None = None,
 ) -> tuple[jax.Array, list[LayerCache]]:
-    """The last residual stream of new tokens at `start`, …, and the longer cache."""
+    """The last residual stream of new tokens at `start`, …, and the longer cache.
+
+    Args:
+      count: how many of the new tokens count, all by default; the others are padding behind them.
+    """
+    count = jnp.int32(tokens_BT.shape[1]) if count is None else count
     x_BTD = embed(params["embed"], tokens_BT, config)
     rope = rope_at(start + jnp.arange(tokens_BT.shape[1])[None], config, dtype)
     block = Block(config, dtype)
     layers = []
-    parts = zip(params["blocks"], cache, layer_windows(config), strict=True)
-    for block_params, layer_cache, windows_K in parts:
+    for block_params, layer_cache in zip(params["blocks"], cache, strict=True):
         x_BTD, layer_cache = _run(
-            block, block_params, x_BTD, rope, layer_cache, start, windows_K, method="extend"
+            block, block_params, x_BTD, rope, layer_cache, start, count, method="extend"
         )
         layers.append(layer_cache)
     return x_BTD, layers

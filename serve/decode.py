@@ -111,7 +111,7 @@ def _start(params, prompt, key, config, candidates, drawing, dtype) -> _Decoding
     """The prompt read once, in whole blocks, and shared by all candidates.
 
     Padding behind the prompt leaves rows in the cache that nothing sees before a new token
-    has overwritten them.
+    has overwritten them; in the ring of a windowed head it leaves none.
     """
     padded = -(-len(prompt) // PROMPT_BLOCK) * PROMPT_BLOCK
     tokens_1T = np.zeros((1, min(padded, config.context)), np.int32)
@@ -125,7 +125,7 @@ def _start(params, prompt, key, config, candidates, drawing, dtype) -> _Decoding
 @partial(jax.jit, static_argnames=("config", "candidates", "dtype"))
 def _prefill(params, tokens_1T, length, key, config, candidates, dtype):
     cache = init_cache(config, 1, config.context, dtype)
-    x_1TD, cache = extend(params, tokens_1T, cache, jnp.int32(0), config, dtype)
+    x_1TD, cache = extend(params, tokens_1T, cache, jnp.int32(0), config, dtype, length)
     last_11D = jax.lax.dynamic_slice_in_dim(x_1TD, length - 1, 1, axis=1)
     logits_1V = _logits(params, last_11D, config, dtype)
     return _Decoding(

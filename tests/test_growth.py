@@ -106,7 +106,7 @@ def test_growth_passes_its_own_proof(dtype):
     require_exact(proof, dtype)
     assert proof.greedy_tokens_compared == 12 and proof.greedy_identical
     bound = tolerance(proof.largest_logit, dtype) / (10 if dtype == "float32" else 1)
-    assert proof.max_logit_difference <= bound
+    assert proof.max_logit_difference <= (bound if dtype == "float32" else 0)
     assert proof.smallest_top2_gap > 0
 
 

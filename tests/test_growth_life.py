@@ -2,11 +2,15 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import nbformat
 import numpy as np
 import pytest
 from conftest import small_config
 from lives import READING, new_life, open_session, write_book
+from nbclient import NotebookClient
+from traitlets.config import Config
 
 import train.growth
 from grow.plan import flops_per_token, plan_growth
@@ -77,6 +81,28 @@ def test_a_growth_is_proven_kept_and_comes_back_without_a_checkpoint(grown, tmp_
         assert replayed.config == session.state.config
     shutil.rmtree(life / "checkpoints")
     assert digest(life) == expected
+
+
+def test_a_life_that_read_says_the_same_through_the_cached_decoder(grown):
+    """2,016 greedy tokens before and after a growth on all axes at once, in float32."""
+    with open_session(grown / "life", read_only=True) as session:
+        (event,) = session.life.journal.events(kinds=("grow",))
+    data = event.data
+    assert data["greedy_identical"] and data["greedy_tokens_compared"] == 2016
+    assert data["max_logit_difference"] <= 2e-6 * data["largest_logit"] + 1e-6
+    # Text can only be promised where no two tokens are closer than rounding.
+    assert data["smallest_top2_gap"] > 2 * data["max_logit_difference"]
+
+
+def test_the_notebook_shows_a_growth(grown, monkeypatch):
+    monkeypatch.setenv("APPRENTICE_WORKDIR", str(grown / "life"))
+    book = nbformat.read(Path(__file__).parents[1] / "notebooks" / "growth.ipynb", as_version=4)
+    NotebookClient(book, config=Config(KernelManager={"transport": "ipc"}), timeout=120).execute()
+    outputs = [output for cell in book.cells for output in cell.get("outputs", [])]
+    text = "".join(output.text for output in outputs if output.output_type == "stream")
+    shown = [kind for output in outputs for kind in output.get("data", {})]
+    assert "d_model             24 → 36" in text and "blocks/2/mlp/down" in text
+    assert shown.count("image/png") == 2 and shown.count("text/html") >= 3
 
 
 def test_life_goes_on_after_a_growth_and_is_replayed_to_the_bit(grown, tmp_path):

@@ -12,6 +12,7 @@ from conftest import random_params, small_config, with_windows
 from model.axes import count_parameters, param_axes, shape_of
 from model.cache import init_cache
 from model.config import SIZES, ModelConfig, new_config
+from model.products import sum_of_squares
 from model.transformer import (
     abstract_params,
     apply_head,
@@ -111,6 +112,19 @@ def test_cached_decoding_equals_the_whole_window(windows):
             apply_head(params["norm_out"], head_table(params, config), x_BTD, config, jnp.float32)
         )
     np.testing.assert_allclose(jnp.concatenate(parts, axis=1), whole, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(("old", "new"), [(24, 36), (7, 131), (320, 640)])
+def test_zeros_behind_a_row_change_no_bit_of_its_sum(old, new):
+    x_MD = np.random.default_rng(0).normal(size=(9, old)).astype(np.float32)
+    found, wider = (
+        jax.jit(jax.value_and_grad(lambda x: jnp.sum(jnp.sin(sum_of_squares(x)))))(rows)
+        for rows in (x_MD, np.pad(x_MD, ((0, 0), (0, new - old))))
+    )
+    np.testing.assert_array_equal(wider[0], found[0])
+    np.testing.assert_array_equal(wider[1][:, :old], found[1])
+    plain = jax.grad(lambda x: jnp.sum(jnp.sin(jnp.sum(x**2, axis=-1))))(x_MD)
+    np.testing.assert_allclose(found[1], plain, rtol=0, atol=1e-3)
 
 
 def test_a_position_is_relative():

@@ -89,7 +89,7 @@ def entry_speeds(
         speeds = jnp.ones(leaf.shape, leaf.dtype)
         for growth in growths:
             ramp = jnp.minimum(1.0, (count - growth.born + 1) / RAMP_STEPS)
-            born = _newborn(leaf.shape, letters, layer, growth.before)
+            born = newborn_entries(leaf.shape, letters, layer, growth.before)
             speeds = jnp.where(born, jnp.minimum(speeds, ramp), speeds)
         return speeds
 
@@ -104,7 +104,7 @@ def clip_apart(gradients: Any, speeds: Any, clip_norm: float) -> Any:
     return jax.tree.map(lambda a, b: a * scales[0] + b * scales[1], old, new)
 
 
-def _newborn(
+def newborn_entries(
     shape: tuple[int, ...], letters: str, layer: jax.Array | np.integer, before: ModelConfig
 ) -> jax.Array:
     """True where an entry was not there before: a new layer, or beyond an axis's old size."""
