@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz soak defaults growth-dip serve-figures clean
+.PHONY: run test fuzz interop bench soak defaults growth-dip undo-figures serve-figures clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -29,12 +29,27 @@ PEERS_PYTHON ?= python3.11
 	  && touch $@; } || { rm -rf .venv-peers; \
 	  echo "no transformers and llama.cpp here: the tests against them will be skipped"; }
 
-# Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call, and 1,000 requests to
-# a live server; an hour or two.
+# What the readers answer for the model of WORKDIR, over a whole BOOK (docs/interop.md); minutes.
+BOOK ?= serve/shelf/alice-in-wonderland.txt
+interop: .venv/test .venv-peers/made
+	PYTHONPATH=tests $(BIN)/python -m bench.interop --workdir=$(WORKDIR) --book=$(BOOK)
+
+# Step, replies, lesson, start, memory, reading beside PyTorch, transformers and llama.cpp
+# (docs/performance.md); two hours or so on a machine that does nothing else.
+bench: .venv/test .venv-peers/made
+	$(BIN)/python -m bench.performance
+
+# Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call, and 1,000 requests
+# to a live server; an hour or two.
 soak: .venv/test
 	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 APPRENTICE_LESSONS=200 \
 	  $(BIN)/pytest -s tests/soak_killed.py tests/soak_damage.py tests/soak_long_life.py
 	APPRENTICE_REQUESTS=1000 $(BIN)/pytest tests/test_serve_together.py
+
+# What undo and damage cost a 10m model of 110 lessons (docs/reliability.md); some minutes.
+UNDO_LIFE ?= undo-life
+undo-figures: .venv/test
+	$(BIN)/python -m bench.undo --workdir=$(UNDO_LIFE)
 
 # The comparison behind the reading defaults (docs/first-run.md); hours.
 BOOKS ?= books

@@ -19,20 +19,38 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from bench.teaching.probes import Probes, load_lines, measure
+from bench.teaching.probes import (
+    Probes,
+    ask,
+    exposures,
+    holds,
+    load_lines,
+    measure,
+    share,
+    style_record,
+)
 from model.chat import Message, encode_prompt, fitting_messages
 from serve.session import Session
-from train.lesson import Question, give_lesson
+from train.lesson import Kind, Question, give_lesson
 from train.recipe import RECIPES, Recipe
 
 FIRST, LATER = 200, 300
+# Tokens that a prompt leaves for the answer.
+ANSWER_ROOM = 40
 MARK_EVERY = 50
+# Prompts between two measurements of a style, and the replies to choose from.
+PICKS_PER_MARK, CANDIDATES = 12, 5
+STYLES = {
+    "asks": lambda reply: 1 <= reply.count("?") <= 3 and len(reply.split()) >= 3,
+    "exclaims": lambda reply: "!" in reply and len(reply.split()) >= 2,
+    "long": lambda reply: len(reply.split()) >= 10,
+}
 
 
 def main() -> None:
     """Runs one arm with one seed and appends its measurements to the output file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["facts"])
+    parser.add_argument("what", choices=["facts", "corrections", "picks"])
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arm", default="rehearsed")
@@ -40,16 +58,20 @@ def main() -> None:
     parser.add_argument("--facts", type=int, default=100)
     parser.add_argument("--others", type=int, default=FIRST)
     parser.add_argument("--later", type=int, default=LATER)
+    parser.add_argument("--marks", type=int, default=MARK_EVERY)
+    parser.add_argument("--style", choices=sorted(STYLES), default="asks")
     arguments = parser.parse_args()
+    ways = {"facts": teach_facts, "corrections": teach_corrections, "picks": pick_replies}
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "life"
         shutil.copytree(arguments.base, workdir)
         with Session.open(workdir) as session:
-            for record in teach_facts(session, read_arm(arguments.arm), arguments):
-                named = {"arm": arguments.arm, "seed": arguments.seed, **record}
+            records = ways[arguments.what](session, read_arm(arguments.arm), arguments)
+            for record in records:
+                named = {"what": arguments.what, "arm": arguments.arm, "seed": arguments.seed}
                 with arguments.out.open("a") as file:
-                    file.write(json.dumps(named) + "\n")
-                print(json.dumps(named), flush=True)
+                    file.write(json.dumps({**named, **record}) + "\n")
+                print(json.dumps({**named, **record}), flush=True)
 
 
 def read_arm(text: str) -> Recipe:
@@ -75,32 +97,88 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
     lessons = [*mixed, *others[arguments.others : arguments.others + arguments.later]]
     probes = Probes.of(session, facts)
     yield {"lessons": 0, **measure(session, probes, facts, [])}
-    context: list[Message] = []
-    seconds = []
-    life = session.life
+    talk = Talk(session, recipe)
     for number, lesson in enumerate(lessons, start=1):
-        room = session.state.config.model.context
-        messages = [*context, Message("user", lesson["say"])]
-        question = Question(lesson["say"], encode_prompt(life.tokenizer, messages, room - 40))
-        started = time.monotonic()
-        session.state, _ = give_lesson(
-            life, session.state, question, lesson["answer"], "teach", recipe
-        )
-        jax.block_until_ready(session.state.train.params)
-        seconds.append(time.monotonic() - started)
-        context = list(
-            fitting_messages(
-                life.tokenizer, [*messages, Message("assistant", lesson["answer"])], room
-            )
-        )
-        if number % MARK_EVERY == 0 or number == len(lessons):
+        talk.teach(lesson["say"], lesson["answer"])
+        if number % arguments.marks == 0 or number == len(lessons):
             known = [fact for fact in facts if fact in lessons[:number]]
             full = number in (len(mixed), len(lessons))
             yield {
                 "lessons": number,
-                "seconds": float(np.median(seconds)),
-                **measure(session, probes, known, context, full=full),
+                "seconds": float(np.median(talk.seconds)),
+                **measure(session, probes, known, talk.context, full=full),
             }
+
+
+def teach_corrections(session: Session, recipe: Recipe, arguments):
+    """Facts, other lessons, the facts contradicted, other lessons; which answer is given."""
+    draws = np.random.default_rng(arguments.seed)
+    facts = load_lines("corrections")
+    others = load_lines("other")
+    others = [others[i] for i in draws.permutation(len(others))]
+    talk = Talk(session, recipe)
+    for name, start in (("answer", 0), ("new_answer", arguments.others)):
+        for number in draws.permutation(len(facts)):
+            talk.teach(facts[number]["say"], facts[number][name])
+        for lesson in others[start : start + arguments.others]:
+            talk.teach(lesson["say"], lesson["answer"])
+        found = ask(session, [fact["say"] for fact in facts])
+        yield {
+            "stage": name,
+            "old": share(holds(a, f["keyword"]) for a, f in zip(found, facts, strict=True)),
+            "new": share(holds(a, f["new_keyword"]) for a, f in zip(found, facts, strict=True)),
+            "exposures": exposures(session, facts),
+        }
+
+
+def pick_replies(session: Session, recipe: Recipe, arguments):
+    """Of five replies the first in the style is picked, none if none has it; or any at random."""
+    draws = np.random.default_rng(arguments.seed)
+    prompts = [line["say"] for line in load_lines("style_train")]
+    prompts = [prompts[i] for i in draws.permutation(len(prompts))]
+    probes = Probes.of(session, [])
+    has_style, at_random = STYLES[arguments.style], arguments.arm.startswith("random")
+    talk, picked = Talk(session, recipe), 0
+    for number in range(len(prompts) + 1):
+        if number % PICKS_PER_MARK == 0:
+            yield {
+                "style": arguments.style,
+                "prompts": number,
+                "picks": picked,
+                **style_record(session, probes, has_style, arguments.seed),
+            }
+        if number == len(prompts):
+            return
+        key = jax.random.fold_in(jax.random.key(arguments.seed), number)
+        replies = ask(session, [prompts[number]] * CANDIDATES, temperature=0.7, key=key)
+        ended = [reply for reply in replies if reply]
+        wanted = ended if at_random else [reply for reply in ended if has_style(reply)]
+        if wanted:
+            answer = wanted[int(draws.integers(len(wanted)))] if at_random else wanted[0]
+            talk.teach(prompts[number], answer, "pick")
+            picked += 1
+
+
+class Talk:
+    """A conversation in which every turn is a lesson; the last turns are before each question."""
+
+    def __init__(self, session: Session, recipe: Recipe) -> None:
+        self.session, self.recipe = session, recipe
+        self.context: list[Message] = []
+        self.seconds: list[float] = []
+
+    def teach(self, say: str, answer: str, kind: Kind = "teach") -> None:
+        """One lesson through the product's own function."""
+        session, life = self.session, self.session.life
+        room = session.state.config.model.context
+        messages = [*self.context, Message("user", say)]
+        question = Question(say, encode_prompt(life.tokenizer, messages, room - ANSWER_ROOM))
+        started = time.monotonic()
+        session.state, _ = give_lesson(life, session.state, question, answer, kind, self.recipe)
+        jax.block_until_ready(session.state.train.params)
+        self.seconds.append(time.monotonic() - started)
+        messages.append(Message("assistant", answer))
+        self.context = list(fitting_messages(life.tokenizer, messages, room))
 
 
 if __name__ == "__main__":

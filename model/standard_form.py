@@ -27,8 +27,8 @@ def standard_config(config: ModelConfig, context: int | None = None) -> ModelCon
     Raises:
       ValueError: windows that differ, or are shorter than `context`; names both.
     """
-    windows = [min(window, config.context) for row in config.windows for window in row]
-    shortest, longest = min(windows), max(windows)
+    shortest = shortest_window(config)
+    longest = max(min(window, config.context) for row in config.windows for window in row)
     if context is None and shortest != longest:
         raise ValueError(
             f"other programs know one window for all heads, this model has windows from {shortest} "
@@ -51,6 +51,11 @@ def standard_config(config: ModelConfig, context: int | None = None) -> ModelCon
         attention_scale=config.head_dim**-0.5,
         logit_scale=1.0,
     )
+
+
+def shortest_window(config: ModelConfig) -> int:
+    """The longest context, in tokens, in which all heads see everything."""
+    return min(config.context, *(window for row in config.windows for window in row))
 
 
 def standard_params(params: Tree, config: ModelConfig, standard: ModelConfig) -> Tree:

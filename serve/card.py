@@ -54,7 +54,10 @@ def model_card(
     lines = ["---", "pipeline_tag: text-generation", "tags: [apprentice]"]
     lines += ["library_name: transformers"] if format_ == "huggingface" else []
     lines += ["---", "", f"# A personal language model of {size_name(parameters)} parameters", ""]
-    lines += ["It began on an ordinary CPU and learned from books and from one person.", ""]
+    began = (
+        "It came from a Llama made elsewhere" if "origin" in life.birth else "It began at random"
+    )
+    lines += [f"{began} and learned on an ordinary CPU, from books and from one person.", ""]
     lines += ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows.items()), ""]
     lines += ["## Books read", "", *(_books(life) or ["None."]), ""]
     lines += ["## Loading", "", _LOADING[format_], ""]

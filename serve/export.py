@@ -67,7 +67,8 @@ def export_model(
     target = target.absolute()
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise ValueError(
-            f"an export needs an empty folder, got {target} with other files in it; name another "
+            f"an export needs an empty folder, got {target} "
+            f"{'with other files in it' if target.is_dir() else 'which is a file'}; name another "
             "--to."
         )
     config = standard_config(state.config.model, context)

@@ -77,7 +77,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             _FLOAT,
             "learning_rate",
             None,
-            "of reading (1e-3, then 2e-3), or of lessons when talking (3e-4)",
+            "of reading (1e-3, then 2e-3), or of lessons when talking (1e-3)",
         ),
         (_INT, "warmup_steps", None, "reading steps over which the rate rises (100)"),
         (_BOOL, "mix", False, "read the named books as one, their documents shuffled"),
@@ -102,7 +102,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             _STRING,
             "script",
             None,
-            'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson',
+            'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson, or "why": 1',
         ),
         (_STRING, "lesson", "rehearsed", f"how a lesson is learned: {', '.join(RECIPES)}"),
         (_BOOL, "learn_off", False, "talk without teaching and without a trace"),
@@ -121,6 +121,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_INT, "event", None, "undo: this event; of an undo, to redo"),
         (_BOOL, "yes", False, "undo: also what stands on that event"),
         (_STRING, "into", None, "replay: empty folder that the whole life is lived again in"),
+        (_STRING, "chart", None, "report: PNG file for what was kept of lessons and books"),
         (_STRING, "export", None, "report: empty folder for everything as plain files"),
         (_STRING, "exported", None, "revive: folder of such plain files, back into --workdir"),
     ],
@@ -128,6 +129,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
 # Format of an export -> what its matrices may be stored as; the first is exact.
 FORMATS = {"huggingface": ("f32", "f16", "bf16"), "gguf": ("f32", "f16", "bf16", "q8_0")}
 _DIMENSIONS = tuple(name for _, name, _, _ in _TABLE["A new model"][3:])
+_SIZES = ("size", *(name for name in _DIMENSIONS if name != "context"))
 
 _GROWING = ("width", "ffn", "heads", "groups", "depth", "context_tokens", "noise", "dry_run")
 _RATIOS = ("width", "ffn", "heads", "groups", "depth", "context")
@@ -176,8 +178,7 @@ class Options:
     @property
     def sizes(self) -> dict[str, int]:
         """The dimensions but the context, which is a ratio to some modes."""
-        names = [name for name in _DIMENSIONS if name != "context"]
-        return {name: self.values[name] for name in names if self.values[name] is not None}
+        return {name: self.values[name] for name in _SIZES[1:] if self.values[name] is not None}
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -204,9 +205,16 @@ def parse(argv: Sequence[str]) -> Options:
         raise UsageError(f"mode must be one of {', '.join(MODES)}, got {values.mode!r}.")
     if values.lesson not in RECIPES:
         raise UsageError(f"lesson must be one of {', '.join(RECIPES)}, got {values.lesson!r}.")
-    given = [name for name in _GROWING if values[name].present]
-    if given and values.mode != "grow":
-        raise UsageError(f"--{given[0]} belongs to --mode=grow, got --mode={values.mode}.")
+    for names, mode in ((_GROWING, "grow"), (("to", "format"), "export"), (("from",), "import")):
+        given = [name for name in names if values[name].present]
+        if given and values.mode != mode:
+            raise UsageError(f"--{given[0]} belongs to --mode={mode}, got --mode={values.mode}.")
+    fixed = [name for name in _SIZES if values[name].present]
+    if fixed and values.mode in ("export", "import"):
+        raise UsageError(
+            f"--mode={values.mode} keeps the model's sizes (all but a shorter --context), got "
+            f"--{fixed[0]}; leave it out."
+        )
     _require_dtype(values.mode, values.format, values.dtype)
     return Options({name: values[name].value for name in values})
 

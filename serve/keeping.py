@@ -9,7 +9,8 @@ from serve.flags import Options
 from serve.output import Output
 from train.life import Life, open_life
 from train.plain import revive_life
-from train.relive import Compared, changed_versions, relive
+from train.relive import Compared, relive
+from train.versions import changed_versions
 
 
 def replay(options: Options, output: Output) -> int:
@@ -26,7 +27,7 @@ def replay(options: Options, output: Output) -> int:
             found.append(compared)
             record = compared._asdict()
             output.replayed({"event": "replay", "event_id": record.pop("event"), **record})
-        changed = changed_versions(life)
+        changed = changed_versions(life.birth["versions"])
         output.replayed(_summary(life, found, changed, time.monotonic() - started))
     if changed or all(compared.equal for compared in found):
         return 0

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from model.axes import count_parameters
 from model.config import new_config
+from serve.chart import draw_life
 from serve.flags import Options, stderr
 from serve.growing import grow_session
 from serve.interop_modes import export_mode, import_mode
@@ -27,6 +28,7 @@ from train.life import create_life, is_model_folder
 from train.lock import HeldError, UnwritableError
 from train.optimizer import OptimizerConfig
 from train.plain import export_life
+from train.probes import Retention
 from train.reading import finished_reports
 from train.reading_plan import ReadingConfig
 from train.recipe import RECIPES
@@ -130,7 +132,11 @@ def _report(options: Options, output: Output) -> int:
     with _open(options, output, read_only=True) as session:
         if options.export is not None:
             export_life(session.life, session.state, Path(options.export).expanduser())
-        output.report(report_record(session, None))
+        record = report_record(session, None)
+        if options.chart is not None:
+            table = [Retention(**row) for row in record["retention"]]
+            draw_life(session.life, table, Path(options.chart).expanduser())
+        output.report(record)
     return 0
 
 

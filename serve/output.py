@@ -138,10 +138,18 @@ class TextOutput:
             self.say(f"{name:<12}{record[name]}")
         count = len(record["checkpoints"])
         self.say(f"{'disk':<12}{record['disk'] / 1e6:.1f} MB, {count} checkpoints")
+        for sentence in record["damage"] or ["no file is damaged"]:
+            self.say(f"{'check':<12}{sentence}")
         table = Table("book", "held-out bits per byte")
         for row in record["books"]:
             table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
         self.console.print(table)
+        if record["retention"]:
+            table = Table("lessons since", "lessons", "known word for word")
+            for row in record["retention"]:
+                share = f"{row['known']} ({100 * row['known'] / row['lessons']:.0f} %)"
+                table.add_row(f"{row['since']} or more", str(row["lessons"]), share)
+            self.console.print(table)
 
     def growth(self, record: dict[str, Any]) -> None:
         for sentence in growth_lines(record):

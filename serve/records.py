@@ -13,8 +13,10 @@ from train.evaluate import forgetting_report
 from train.flat_tree import tree_digest
 from train.growth import GrowthReport
 from train.lesson import Lesson
+from train.probes import retention
 from train.reading import BookReport, Progress, Report
 from train.reading_plan import books_read
+from train.verify import damage
 
 
 def reading_record(report: Report) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def report_record(session: Session, held_out_windows: int | None) -> dict[str, A
     """The object of a whole model: size, life so far, digest, held-out figures of every book."""
     state = session.state
     model = state.config.model
-    bits = forgetting_report(session.life, state, books_read(session.life), held_out_windows)
+    damaged, bits = list(damage(session.life)), _held_out(session, held_out_windows)
     return {
         "event": "report",
         "size": size_name(count_parameters(model)),
@@ -57,9 +59,24 @@ def report_record(session: Session, held_out_windows: int | None) -> dict[str, A
         "steps": state.steps,
         "sha256": tree_digest(state.train),
         "disk": disk_use(session.life.workdir),
+        "damage": damaged,
         "checkpoints": [row.event for row in reversed(session.life.journal.checkpoints())],
         "books": [{"book": name, "held_out_bits_per_byte": value} for name, value in bits.items()],
+        "retention": [row._asdict() for row in retention(session.life, state)],
     }
+
+
+def _held_out(session: Session, held_out_windows: int | None) -> dict[str, float | None]:
+    """Held-out bits per byte by name; None for books whose copy is damaged."""
+    readable, lost = [], []
+    for sha256 in books_read(session.life):
+        try:
+            session.life.library.get([sha256])
+            readable.append(sha256)
+        except ValueError:
+            lost.append(sha256)
+    bits = forgetting_report(session.life, session.state, readable, held_out_windows)
+    return bits | {sha256[:12]: None for sha256 in lost}
 
 
 def growth_record(

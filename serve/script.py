@@ -6,6 +6,7 @@ from typing import Any
 
 from serve.output import Output
 from serve.session import Session
+from serve.why import explain_reply, explain_without
 
 
 def read_script(path: Path, replies: int) -> list[dict[str, Any]]:
@@ -33,15 +34,20 @@ def _check(where: str, line: str, replies: int) -> dict[str, Any]:
         raise ValueError(f"{where} is not JSON ({error}); correct it.") from error
     if not isinstance(said, dict) or not isinstance(said.get("say"), str):
         raise ValueError(f'{where} has no text to say, want {{"say": "..."}}; correct it.')
-    unknown = sorted(set(said) - {"say", "pick", "teach"})
-    if unknown or ("pick" in said and "teach" in said):
+    unknown = sorted(set(said) - {"say", "pick", "teach", "why", "without"})
+    if unknown or ("pick" in said and "teach" in said) or ("without" in said and "why" not in said):
         raise ValueError(
-            f'{where} may hold "say" and one of "pick" or "teach", got {", ".join(said)}; '
-            "correct it."
+            f'{where} may hold "say", one of "pick" or "teach", and "why" alone or with "without", '
+            f"got {', '.join(said)}; correct it."
         )
-    pick = said.get("pick", 1)
-    if type(pick) is not int or not 1 <= pick <= replies:
-        raise ValueError(f"{where} picks reply {pick!r}, want 1 to {replies}; correct it.")
+    for name, what in (("pick", "picks"), ("why", "asks why of")):
+        number = said.get(name, 1)
+        if type(number) is not int or not 1 <= number <= replies:
+            raise ValueError(f"{where} {what} reply {number!r}, want 1 to {replies}; correct it.")
+    if type(said.get("without", 1)) is not int:
+        raise ValueError(
+            f"{where} is without event {said['without']!r}, want a number; correct it."
+        )
     if not isinstance(said.get("teach", ""), str):
         raise ValueError(f"{where} teaches {said['teach']!r}, want a text; correct it.")
     return said
@@ -52,6 +58,10 @@ def run_script(session: Session, lines: list[dict[str, Any]], output: Output) ->
     for line in lines:
         turn = session.say(line["say"])
         output.replies(turn)
+        if "without" in line:
+            explain_without(session, output, turn, line["why"], line["without"])
+        elif "why" in line:
+            explain_reply(session, output, turn, line["why"])
         if "pick" in line:
             output.lesson(turn.pick(line["pick"]), session.held_out_change())
         elif "teach" in line:

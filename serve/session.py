@@ -9,17 +9,18 @@ with Session.open(workdir) as session:
 import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Self
 
 from grow.plan import Plan
 from model.chat import Message, encode_answer, encode_prompt, fitting_messages, parse_context
 from model.transformer import Params
-from serve.context_file import read_context, write_context
 from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
 from serve.turn import Turn, question_before, replies_data
 from train.books import Book
-from train.effective import effective_count, undone_events
+from train.context_file import changing_context, read_context, write_context
+from train.effective import effective_count, gone_with
 from train.evaluate import quick_held_out
 from train.growth import GrowthReport, grow_life
 from train.lesson import Kind, Lesson, Question, give_lesson, with_own_replies
@@ -39,7 +40,7 @@ from train.undo import UndoPlan, last_undo, plan_undo, undo
 SECONDS_PER_CHECKPOINT = 5.0
 SAVE_SHARE = 8  # Saving takes at most one part in so many of the time.
 # Held-out windows measured after every lesson, in all.
-QUICK_WINDOWS = 8
+QUICK_WINDOWS = 4
 
 
 class Session:
@@ -117,19 +118,24 @@ class Session:
 
     def context(self) -> list[Message]:
         """The conversation so far, as the context file has it now."""
-        return read_context(self.life.context_file)
+        return read_context(self.life.context_file, self.life.journal)
 
     def edit_context(self, text: str) -> None:
         """The context file holds the turns that `text` has, as `parse_context` reads them."""
         self._require_writer("edit the context")
-        write_context(self.life.context_file, parse_context(text))
+        write_context(self.life.context_file, self.life.journal, parse_context(text))
 
     def forget_context(self) -> None:
         """The context file is empty; the weights keep what they learned."""
         self._require_writer("forget the context")
-        event = self.life.journal.append(FORGET, {})
+        with self._context_becomes([]):
+            event = self.life.journal.append(FORGET, {})
         self.state = self.state._replace(event=event.id)
-        write_context(self.life.context_file, [])
+
+    def _context_becomes(self, messages: Sequence[Message]) -> AbstractContextManager[None]:
+        if messages == self.context():
+            return nullcontext()
+        return changing_context(self.life.context_file, self.life.journal, messages)
 
     def _require_writer(self, what: str) -> None:
         if self.life.lock is None:
@@ -189,17 +195,17 @@ class Session:
         life, room = self.life, self.state.config.model.context
         question = question_before(turn, answer, life.tokenizer, room)._replace(origin=self.origin)
         recipe = self.recipe.lighter() if spread else self.recipe
+        said = spoken(turn.question.say, answer)
+        kept = fitting_messages(life.tokenizer, [*self.context(), *said], room)
         try:
-            self.state, lesson = give_lesson(life, self.state, question, answer, kind, recipe)
-        except Exception:
+            with self._context_becomes(kept):
+                self.state, lesson = give_lesson(life, self.state, question, answer, kind, recipe)
+        except BaseException:
             # The step may have used up the arrays; the folder still has what was acknowledged.
             self._restore()
             raise
         self._copy = None
         self._taught.add(turn.event)
-        said = spoken(turn.question.say, lesson.answer)
-        kept = fitting_messages(life.tokenizer, [*self.context(), *said], room)
-        write_context(life.context_file, kept)
         self._unsaved += lesson.seconds
         self._save_when_due()
         return lesson
@@ -251,13 +257,12 @@ class Session:
         """
         self._require_writer("undo")
         messages = self.context()
-        gone = undone_events(self.life.journal)
-        event = undo(self.life, plan)
-        self._closed = event.id
+        gone = gone_with(self.life.journal, plan.events)
         kept = context_after_undo(self.life, messages, gone)
+        with self._context_becomes(kept):
+            event = undo(self.life, plan)
+        self._closed = event.id
         self._restore(watch)
-        if kept != messages:
-            write_context(self.life.context_file, kept)
         self._save_when_due()
         return event
 
@@ -282,7 +287,7 @@ class Session:
         self._copy = self._held_out = None
         try:
             self.state, report = grow_life(self.life, self.state, plan, noise)
-        except Exception:
+        except BaseException:
             # The old arrays may be gone; the folder still has all that was acknowledged.
             self._restore()
             raise
@@ -309,7 +314,7 @@ class Session:
         except GeneratorExit:
             self.save()
             raise
-        except Exception:
+        except BaseException:
             # The step may have used up the arrays; the folder still has what was acknowledged.
             self._restore()
             raise

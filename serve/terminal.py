@@ -20,10 +20,11 @@ from serve.sample import Reply
 from serve.session import Session
 from serve.turn import Turn
 from serve.undoing import plan_typed, take_back
+from serve.why import explain
 
 HELP = """\
 Say something; then press 1 to 5 to pick the best reply, or type a better one and press Enter, or
-press Enter alone to skip. Begin a typed answer with a blank if its first letter is a digit.
+press Enter alone to skip. Begin a typed answer with a blank if its first letter is a digit or /.
 /context         the conversation that the next prompt is made of (a file you may edit)
 /forget-context  begin a new conversation; the weights keep what they learned
 /learn off       talk without teaching and without a trace; /learn on
@@ -31,6 +32,8 @@ press Enter alone to skip. Begin a typed answer with a blank if its first letter
 /report          size, lessons, digest and held-out figures
 /undo            take back the last lesson; /undo 3 the last three, /undo event 17 that event
 /redo            take back the last undo
+/why             where the reply comes from; /why 3 the third one; /why 3 without 17 how likely it
+                 would be in the life without lesson 17, exactly (also while you choose)
 /lr NUMBER       learning rate of lessons; without a number, show it
 /quit            save and leave (also Ctrl-D)"""
 
@@ -42,15 +45,20 @@ def converse(session: Session, output: Output) -> int:
     """The person talked until they left; returns the exit code."""
     ask = _terminal_ask() if sys.stdin.isatty() else _plain_ask
     output.say("Say something. /help tells the keys.")
+    turn, typed = None, ""
     while True:
         try:
-            text = ask("you> " if session.learning else "you (not teaching)> ", 0).strip()
+            prompt = "you> " if session.learning else "you (not teaching)> "
+            text, typed = (typed or ask(prompt, 0)).strip(), ""
             if text in ("/quit", "/exit"):
                 break
-            if text.startswith("/"):
+            if text.split(" ")[0] == "/why":
+                explain(session, output, turn, text)
+            elif text.startswith("/"):
                 _command(session, output, text)
             elif text:
-                _exchange(session, output, ask, text)
+                turn = _show_replies(session, output, text)
+                typed = _answer(session, output, ask, turn)
         except EOFError:
             break
         except ValueError as error:
@@ -60,25 +68,32 @@ def converse(session: Session, output: Output) -> int:
     return 0
 
 
-def _exchange(session: Session, output: Output, ask: Ask, text: str) -> None:
-    """One turn: replies, then a pick, a typed answer, or nothing."""
-    turn = _show_replies(session, output, text)
+def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
+    """The turn is a lesson, or was skipped; returns the command that was typed instead, if any."""
     if not session.learning:
-        return
+        return ""
     answer = ask(f"1-{len(turn.replies)}, or a better answer> ", len(turn.replies))
-    if not answer.strip():
-        return
-    typed = not (answer.isdigit() and 1 <= int(answer) <= len(turn.replies))
-    how = _how_to_teach(session, output, ask, turn, answer) if typed else "now"
+    if answer.startswith("/") or not answer.strip():
+        if answer.split(" ")[0].strip() != "/why":
+            return answer
+        try:
+            explain(session, output, turn, answer.strip())
+        except ValueError as error:
+            output.say(str(error))
+        return _answer(session, output, ask, turn)
+    by_hand = not (answer.isdigit() and 1 <= int(answer) <= len(turn.replies))
+    how = _how_to_teach(session, output, ask, turn, answer) if by_hand else "now"
     if how == "not":
-        return
+        return ""
     # A lesson that has begun is finished and journaled before Ctrl-C is heard.
     held = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        lesson = turn.teach(answer, spread=how == "spread") if typed else turn.pick(int(answer))
+        spread = how == "spread"
+        lesson = turn.teach(answer, spread=spread) if by_hand else turn.pick(int(answer))
         output.lesson(lesson, session.held_out_change())
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    return ""
 
 
 def _how_to_teach(session: Session, output: Output, ask: Ask, turn: Turn, answer: str) -> str:
@@ -168,7 +183,7 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = 0.0
     if not 0 < rate < 1:
-        raise ValueError(f"/lr wants a number between 0 and 1, got {text!r}; try /lr 3e-4.")
+        raise ValueError(f"/lr wants a number between 0 and 1, got {text!r}; try /lr 1e-3.")
     return rate
 
 

@@ -14,7 +14,7 @@ from train.optimizer import OptimizerConfig
 from train.step import StepConfig
 from train.windows import Batch
 
-pytest_plugins = ["fixtures_text", "fixtures_interop"]
+pytest_plugins = ["fixtures_text", "fixtures_interop", "fixtures_readers"]
 
 
 def small_config(**overrides) -> ModelConfig:

@@ -1,9 +1,11 @@
 """Crash states and failing calls of a living model; run under the layer (disk_layer.c).
 
-disk_check.py FOLDER states|faults|memory EVERY SEED [fault]: prints one JSON object. EVERY n checks
-each n-th state or failing call. A fault is deliberate, and has to be found: nosync, swallow.
+disk_check.py FOLDER states|faults|memory EVERY [fault] [act ...]: prints one JSON object. EVERY n
+checks each n-th state or failing call, of all acts or of the named ones; n:m begins with the m-th,
+so that n runs check all. A fault is deliberate, and has to be found: nosync, late, swallow.
 """
 
+import contextlib
 import ctypes
 import dataclasses
 import errno
@@ -13,20 +15,26 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from disk_states import Disk, read_folder, read_trace, write_folder
 from lives import READING, SAMPLING, new_life, write_book
 
+import serve.session
+from grow.plan import plan_growth
+from model.chat import Message, format_context
 from serve.compile_cache import use_compile_cache
 from serve.session import Session
 from train import replay
+from train.context_file import read_context
+from train.durable import write_file
+from train.effective import undone_events
 from train.flat_tree import tree_digest
 from train.journal import Journal
 from train.life import open_life
 from train.records import Event, event_checksum
-from train.schema import FORMAT
+from train.talk import Talk
 
 LAYER = ctypes.CDLL(None)
 SHELF = Path(__file__).parents[1] / "serve" / "shelf" / "alice-in-wonderland.txt"
@@ -51,17 +59,16 @@ def read_more(session: Session) -> None:
         pass
 
 
-def migrate(workdir: Path, acknowledge: Callable[[int], None]) -> None:
-    with Journal.open(workdir / "journal.sqlite") as journal:
-        acknowledge(len(journal.index()))
+def grow(session: Session) -> None:
+    session.grow(plan_growth(session.state.config.model, {"depth": 2}))
 
 
 ACTS: dict[str, Act] = {
     "lesson": session_act(lambda session: session.say("Who?").teach("I am yours.")),
     "book": session_act(read_more),
+    "growth": session_act(grow),
     "checkpoint": session_act(lambda session: (session.forget_context(), session.save())),
     "undo": session_act(lambda session: session.undo(session.plan_undo(lessons=1))),
-    "migration": migrate,
 }
 
 
@@ -79,12 +86,6 @@ def prepare(folder: Path) -> Path:
             session.save()
         session.undo(session.plan_undo(lessons=1))
     return workdir
-
-
-def make_old(workdir: Path) -> None:
-    """The journal is of the format before this one."""
-    with Journal.open(workdir / "journal.sqlite") as journal:
-        journal._connection.execute(f"PRAGMA user_version = {FORMAT - 1}")
 
 
 class Truth:
@@ -111,9 +112,12 @@ class Truth:
     def complaint(self, workdir: Path, acknowledged: int) -> str | None:
         """What is wrong with a folder after a crash, if anything."""
         try:
+            told: list[str] = []
             with open_life(workdir) as life:
                 events = list(life.journal.events())
-                state, _ = replay.restore(life)
+                state, _ = replay.restore(life, told.append)
+                talk = Talk(life.journal, life.tokenizer).contexts(undone_events(life.journal))[1]
+                context = read_context(life.context_file, life.journal)
         except (ValueError, OSError) as error:
             return f"does not open: {error}"
         if len(events) < acknowledged:
@@ -122,6 +126,10 @@ class Truth:
             return "other events"
         if tree_digest(state.train) != self.digest(len(events)):
             return f"other weights after event {len(events)}"
+        if context != list(talk):
+            return f"another conversation after event {len(events)}: {context}"
+        if damaged := [sentence for sentence in told if "damaged" in sentence]:
+            return f"damage where there is none: {damaged}"
         return None
 
 
@@ -145,22 +153,20 @@ def trace_act(act: Act, workdir: Path) -> Disk:
     return disk
 
 
-def check_states(folder: Path, every: int) -> dict:
+def check_states(folder: Path, every: int, first: int) -> dict:
     """Every n-th crash state of every act was opened."""
     prepared = prepare(folder)
     found: dict = {"states": 0, "checked": 0, "calls": 0, "complaints": []}
     for name, act in ACTS.items():
         workdir = folder / name / "life"
         shutil.copytree(prepared, workdir)
-        if name == "migration":
-            make_old(workdir)
         disk = trace_act(act, workdir)
         truth = Truth(workdir, folder / name / "aside")
         found["calls"] += len(disk.trace)
-        base = len(truth.events) if name == "migration" else len(read_events(prepared))
+        base = len(read_events(prepared))
         for done, recipe in disk.states():
             found["states"] += 1
-            if found["states"] % every:
+            if (found["states"] - first) % every:
                 continue
             found["checked"] += 1
             crashed = folder / name / "crashed"
@@ -184,18 +190,16 @@ FAILURES = {
 }
 
 
-def check_faults(folder: Path, every: int) -> dict:
+def check_faults(folder: Path, every: int, first: int) -> dict:
     """Every n-th call of every act failed, in three ways."""
     prepared = prepare(folder)
     found: dict = {"faults": 0, "complaints": []}
     for name, act in ACTS.items():
         start = folder / name
         shutil.copytree(prepared, start / "life")
-        if name == "migration":
-            make_old(start / "life")
         truth = reference(start, act)
         for how, (times, number) in FAILURES.items():
-            for call in range(1 + found["faults"] % every, 1 << 30, every):
+            for call in range(first, 1 << 30, every):
                 hit, said = fail_once(start, act, truth, call, times, number)
                 if not hit:
                     break
@@ -237,16 +241,16 @@ def fail_once(
     return True, said or truth.complaint(workdir, acknowledged[-1])
 
 
-def check_memory(folder: Path, every: int) -> dict:
+def check_memory(folder: Path, every: int, first: int) -> dict:
     """Every n-th call of our own functions ran out of memory."""
     prepared = prepare(folder)
     found: dict = {"faults": 0, "complaints": []}
-    for name in ("lesson", "checkpoint", "undo", "book"):
+    for name, act in ACTS.items():
         start = folder / name
         shutil.copytree(prepared, start / "life")
-        truth = reference(start, ACTS[name])
-        for call in range(1 + found["faults"] % every, 1 << 30, every):
-            hit, said = starve_once(start, ACTS[name], truth, call)
+        truth = reference(start, act)
+        for call in range(first, 1 << 30, every):
+            hit, said = starve_once(start, act, truth, call)
             if not hit:
                 break
             found["faults"] += 1
@@ -287,12 +291,20 @@ def starve_once(start: Path, act: Act, truth: Truth, call: int) -> tuple[bool, s
     return True, said or truth.complaint(workdir, acknowledged[-1])
 
 
+@contextlib.contextmanager
+def write_late(path: Path, journal: Journal, messages: Sequence[Message]) -> Iterator[None]:
+    """A deliberate fault: the conversation is written after the event, and nothing mends it."""
+    del journal
+    yield
+    write_file(path, format_context(messages).encode())
+
+
 def break_it(fault: str) -> None:
     """The deliberate fault is in the program."""
     if fault == "nosync":
         LAYER.layer_deafen(1)
-        for name in [name for name in ACTS if name != "lesson"]:
-            del ACTS[name]
+    elif fault == "late":
+        serve.session.changing_context = write_late
     elif fault == "swallow":
         append = Journal.append
 
@@ -308,13 +320,17 @@ def break_it(fault: str) -> None:
 
 
 def main() -> None:
-    folder, what, every = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    folder, what = Path(sys.argv[1]), sys.argv[2]
+    every, _, first = sys.argv[3].partition(":")
     use_compile_cache()
-    for fault in sys.argv[4:]:
+    words = set(sys.argv[4:])
+    for fault in words - ACTS.keys():
         break_it(fault)
+    for name in ACTS.keys() - (words & ACTS.keys() or ACTS.keys()):
+        del ACTS[name]
     started = time.monotonic()
     checks = {"states": check_states, "faults": check_faults, "memory": check_memory}
-    found = checks[what](folder.resolve(), every)
+    found = checks[what](folder.resolve(), int(every), int(first or 1))
     found["seconds"] = time.monotonic() - started
     found["complaints_in_all"] = len(found["complaints"])
     found["complaints"] = found["complaints"][:20]

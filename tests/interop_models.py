@@ -2,19 +2,23 @@
 
 import dataclasses
 import re
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from conftest import small_config
 
+from grow.plan import plan_growth
 from model.axes import param_axes, shape_of
 from model.config import new_config
+from serve.export import export_model
 from serve.session import Session
 from train.adopt import adopt_life
-from train.life import create_life
+from train.life import create_life, open_life
 from train.optimizer import OptimizerConfig
 from train.reading_plan import ReadingConfig
+from train.replay import restore
 from train.step import StepConfig
 
 SIZES = {
@@ -39,16 +43,33 @@ def train_life(workdir, books, steps):
     texts = [document.text for book in books for document in book.documents if document.text]
     create_life(workdir, step_config(new_config("2m", **SIZES)), seed=0, texts=texts).close()
     with Session.open(workdir) as session:
-        reading = ReadingConfig(
-            epochs=None,
-            steps=steps,
-            batch_size=8,
-            learning_rate=5e-3,
-            warmup_steps=10,
-            mix=True,
-            held_out_windows=1,
-        )
-        list(session.read(books, reading))
+        list(session.read(books, _reading(steps)))
+
+
+def grow_life(before, workdir, ratios, sizes, books, steps):
+    """A copy of a life, grown as asked for, that has then read some more windows of the books."""
+    shutil.copytree(before, workdir)
+    with Session.open(workdir) as session:
+        session.grow(plan_growth(session.state.config.model, ratios, sizes))
+        list(session.read(books, _reading(steps)))
+
+
+def _reading(steps):
+    return ReadingConfig(
+        epochs=None,
+        steps=steps,
+        batch_size=8,
+        learning_rate=5e-3,
+        warmup_steps=10,
+        mix=True,
+        held_out_windows=1,
+    )
+
+
+def export(workdir, to, **options):
+    """The new folder `to` holds an export of the life in `workdir`."""
+    with open_life(workdir, read_only=True) as life:
+        export_model(life, restore(life)[0], to, **options)
 
 
 def grown_config(**overrides):
@@ -85,14 +106,15 @@ def adopt(workdir, config, params, tokenizer):
     ).close()
 
 
-def ids_with_marks(tokenizer, text):
-    """The ids of a text whose marks count as marks."""
+def ids_with_marks(tokenizer, texts):
+    """The ids of texts whose marks count as marks, for each of the texts."""
     of_mark = {piece.text: id_ for id_, piece in enumerate(tokenizer.pieces())}
-    return [
-        token
-        for part in _MARKS.split(text)
-        for token in ([of_mark[part]] if _MARKS.fullmatch(part) else tokenizer.encode(part))
-    ]
+
+    def ids(text):
+        for part in _MARKS.split(text):
+            yield from [of_mark[part]] if _MARKS.fullmatch(part) else tokenizer.encode(part)
+
+    return [list(ids(text)) for text in texts]
 
 
 def random_texts(book, n):

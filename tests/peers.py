@@ -53,18 +53,17 @@ def our_logits(params, ids_BT, config):
     return np.concatenate([np.asarray(part) for part in parts])[:rows]
 
 
-def our_nats(params, ids_BT, config):
+def our_nats(params, config, ids_BT):
     """The total negative log-likelihood of every next token within each window."""
-    ids_BT = np.asarray(ids_BT)
-    log_probs_BTV = jax.nn.log_softmax(our_logits(params, ids_BT[:, :-1], config))
-    return -float(
-        np.sum(
-            np.take_along_axis(np.asarray(log_probs_BTV), ids_BT[:, 1:, None], 2), dtype=np.float64
-        )
-    )
+    ids_BT, total = np.asarray(ids_BT), 0.0
+    for rows_BT in np.split(ids_BT, range(32, len(ids_BT), 32)):
+        log_probs_BTV = jax.nn.log_softmax(our_logits(params, rows_BT[:, :-1], config))
+        picked_BT1 = np.take_along_axis(np.asarray(log_probs_BTV), rows_BT[:, 1:, None], 2)
+        total -= float(np.sum(picked_BT1, dtype=np.float64))
+    return total
 
 
-def our_greedy(params, ids_BT, config, tokenizer, limit):
+def our_greedy(params, config, ids_BT, tokenizer, limit):
     """The new ids after each prompt by the program's own cached decode, end mark included."""
     sampling = SamplingConfig(replies=1, max_new_tokens=limit, temperature=0)
     rows = []

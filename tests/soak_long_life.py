@@ -1,4 +1,4 @@
-"""A longer life with books, lessons and undos is the same lived again, on any threads."""
+"""A longer life with books, lessons, a growth and undos is the same lived again, on any threads."""
 
 import dataclasses
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from lives import READING, new_life, open_session, write_book
 
+from grow.plan import plan_growth
 from train.flat_tree import tree_digest
 
 # `make soak` asks for 200.
@@ -18,7 +19,8 @@ LESSONS = int(os.environ.get("APPRENTICE_LESSONS", "0"))
 # XLA makes as many threads as it may use cores.
 PROGRAM = """
 import os, sys
-os.sched_setaffinity(0, range(int(sys.argv.pop(1))))
+last = os.cpu_count()
+os.sched_setaffinity(0, range(last - int(sys.argv.pop(1)), last))
 from serve.main import run
 run()
 """
@@ -26,7 +28,7 @@ UNDOS = max(2, LESSONS // 20)
 
 
 def live(workdir: Path, folder: Path, text: str) -> str:
-    """Three books, lessons between them, and some undone now and then; returns the digest."""
+    """Three books, lessons between them, a growth, and undos now and then; returns the digest."""
     new_life(workdir, text)
     dice = random.Random(5)
     undo_after = set(dice.sample(range(2, LESSONS), UNDOS))
@@ -35,6 +37,9 @@ def live(workdir: Path, folder: Path, text: str) -> str:
         for number in range(LESSONS):
             if number % (LESSONS // 3) == 0 and books:
                 list(session.read([books.pop()], dataclasses.replace(READING, steps=12)))
+            if number == LESSONS // 2:
+                layers = session.state.config.model.n_layers + 1
+                session.grow(plan_growth(session.state.config.model, {}, {"n_layers": layers}))
             turn = session.say(f"What is {number}?")
             turn.pick(1) if number % 2 else turn.teach(f"It is {number}.")
             if number in undo_after:

@@ -102,6 +102,7 @@ def test_report_is_one_object(command, folder):
         "steps",
         "sha256",
         "disk",
+        "damage",
         "checkpoints",
         "books",
     }

@@ -106,6 +106,41 @@ def test_damaged_or_missing_files_are_named(capfd, source, tmp_path):
     assert "want an object" in refused(capfd, source, tmp_path)
 
 
+def repacked(data, change):
+    """A safetensors file whose header was changed."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    header = json.loads(data[8:end])
+    change(header)
+    text = json.dumps(header).encode()
+    return len(text).to_bytes(8, "little") + text + data[end:]
+
+
+def overlap(header):
+    header[Q]["data_offsets"] = [start - 4 for start in header[Q]["data_offsets"]]
+
+
+DAMAGES = {
+    "header beyond the file": (
+        lambda data: (len(data) + 1).to_bytes(8, "little") + data[8:],
+        "is larger than the file of",
+    ),
+    "overlap": (lambda data: repacked(data, overlap), "overlaps the one before it"),
+    "shape in the header": (
+        lambda data: repacked(data, lambda header: header[Q].update(shape=[7, 7])),
+        "its shape wants 196",
+    ),
+    "one byte short": (lambda data: data[:-1], "tensors have"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged_weights_are_told(capfd, source, tmp_path, name):
+    change, words = DAMAGES[name]
+    path = source / "model.safetensors"
+    path.write_bytes(change(path.read_bytes()))
+    assert words in refused(capfd, source, tmp_path)
+
+
 def test_an_index_that_lies_is_refused(capfd, source, tmp_path):
     tensors = load_file(source / "model.safetensors")
     for places, words in [

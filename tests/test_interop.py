@@ -204,13 +204,15 @@ def test_the_card_tells_what_was_read(source, tmp_path, alice_text, capfd):
     card = (to / "README.md").read_text()
     assert f"- My | page 2, {book.n_bytes:,} bytes, SHA-256 {book.sha256}" in card
     assert "| Lessons | 0 |" in card and "Alice" not in card
+    assert "It came from a Llama made elsewhere and learned" in card
 
 
 @pytest.mark.parametrize("flags", [
     ["--format=onnx"], ["--dtype=q8_0"], ["--format=gguf", "--dtype=bfloat16"],
-    ["--mode=book", "--dtype=f16"],
+    ["--mode=book", "--dtype=f16"], ["--size=10m"], ["--mode=import", "--d_model=64"],
+    ["--mode=import", "--to=x"], ["--from=x"], ["--mode=book", "--format=gguf"],
 ])  # fmt: skip
-def test_formats_and_dtypes_that_do_not_exist_are_usage_errors(flags):
+def test_flags_that_make_no_sense_are_usage_errors(flags):
     with pytest.raises(UsageError):
         parse(["apprentice", "--mode=export", *flags])
 
@@ -225,6 +227,8 @@ def test_an_existing_target_is_never_overwritten(born, tmp_path, capfd):
         capfd, "--mode=import", f"--from={born}/export", f"--workdir={tmp_path}/to"
     )
     assert code == 1 and "needs an empty folder" in err
+    code, _, err = command(capfd, "--mode=export", life, f"--to={tmp_path}/to/mine.txt")
+    assert code == 1 and "mine.txt which is a file;" in err
     assert [path.name for path in tmp_path.rglob("*")] == ["to", "mine.txt"]
     for mode, word in [("export", "--to"), ("import", "--from")]:
         code, _, err = command(capfd, f"--mode={mode}", life)

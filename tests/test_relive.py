@@ -128,6 +128,28 @@ def test_damaged_plain_files_make_no_life(life, tmp_path, name):
     assert not (tmp_path / "back").exists()
 
 
+def test_a_report_says_what_is_damaged(life, command, tmp_path):
+    workdir = tmp_path / "life"
+    shutil.copytree(life, workdir)
+    _, (report,), _ = command("--mode=report", "--json", workdir=workdir)
+    assert report["damage"] == []
+    book, *_ = (workdir / "books").iterdir()
+    checkpoint = workdir / "checkpoints" / str(report["checkpoints"][0])
+    array = max(checkpoint.rglob("*"), key=lambda path: path.is_file() and path.stat().st_size)
+    for path in (book, array):
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2] ^= 4
+        path.write_bytes(raw)
+    code, (hurt,), _ = command("--mode=report", "--json", workdir=workdir)
+    assert code == 0 and hurt["sha256"] == report["sha256"]
+    first, second = hurt["damage"]
+    assert str(checkpoint) in first and str(book) in second
+    assert hurt["books"] == [{"book": book.stem[:12], "held_out_bits_per_byte": None}]
+    (workdir / "journal.head").write_text(f"{99:020d} {99:020d}\n")
+    _, (cut,), err = command("--mode=report", "--json", workdir=workdir)
+    assert "acknowledged events after event" in cut["damage"][0] and "damaged at its end" in err
+
+
 def test_an_undo_by_flags_says_what_it_did(life, command, tmp_path):
     workdir = tmp_path / "life"
     shutil.copytree(life, workdir)

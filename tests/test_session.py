@@ -10,7 +10,7 @@ from model.chat import Message, encode_answer, encode_prompt
 from train.flat_tree import tree_digest
 from train.lesson import Question, give_lesson
 from train.recipe import Recipe
-from train.rehearsal import answer_document, pack
+from train.rehearsal import answer_batch
 
 
 @pytest.fixture(scope="module")
@@ -139,6 +139,21 @@ def test_a_failed_journal_leaves_the_model_as_it_was(workdir, monkeypatch):
         assert session.state.lessons == 1
 
 
+def test_an_interrupted_lesson_leaves_the_model_as_it_was(workdir, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with open_session(workdir) as session:
+        turn = session.say("Hello")
+        digest = tree_digest(session.state.train)
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            # The step has used up the old arrays by then.
+            patch.setattr("train.lesson.batch_losses", interrupt)
+            turn.pick(1)
+        assert tree_digest(session.state.train) == digest
+        turn.pick(1)
+
+
 def test_a_turn_is_taught_once(workdir):
     with open_session(workdir) as session:
         turn = session.say("Hello")
@@ -179,7 +194,7 @@ def test_a_long_answer_pushes_the_conversation_out_of_the_prompt(workdir):
 def test_only_the_answer_and_its_end_mark_are_targets(tokenizer):
     prompt = encode_prompt(tokenizer, [Message("user", "Hello")], 40)
     answer = encode_answer(tokenizer, "Yes.")
-    batch = pack([answer_document(prompt, answer)], 1, 64).batch
+    batch = answer_batch(prompt, answer, 64)
     counted = batch.targets_BT[batch.weights_BT > 0]
     assert counted.tolist() == answer
     assert answer[-1] == tokenizer.turn_end

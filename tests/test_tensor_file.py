@@ -98,6 +98,7 @@ BAD = {
     ),
     "giant header": (struct.pack("<Q", MAX_HEADER + 1), "would have 100000001 bytes"),
     "no JSON": (struct.pack("<Q", 3) + b"{a}", "is not JSON"),
+    "half a pair of escapes": (pack({"\ud800": entry()}, bytes(8)), "is not JSON"),
     "a list": (pack([1]), "does not begin with an object"),
     "deep JSON": (struct.pack("<Q", 90_005) + b'{"a":' + b"[" * 90_000, "is not JSON"),
     "truncated data": (pack({"w": entry()}, b"1234"), "tensors have 8 bytes, the file has 4"),
@@ -138,7 +139,7 @@ def damaged(rng: np.random.Generator, file: bytes) -> bytes:
     end = 8 + int.from_bytes(file[:8], "little")
     for _ in range(rng.integers(1, 4)):
         kind, at = rng.integers(0, 6), int(rng.integers(8, end))
-        if kind == 0:
+        if kind == 0 and data:
             data[int(rng.integers(0, len(data)))] = int(rng.integers(0, 256))
         elif kind == 1:
             token = TOKENS[rng.integers(0, len(TOKENS))]

@@ -12,6 +12,8 @@ from train.journal import Journal
 from train.records import Event
 
 UNDO = "undo"
+# Not in the journal yet, and newer than everything in it.
+NEXT = 1 << 62
 # Events that change neither weights nor prompts, and so no checkpoint.
 _SILENT = frozenset({"replies", "open", "book", UNDO})
 
@@ -19,6 +21,12 @@ _SILENT = frozenset({"replies", "open", "book", UNDO})
 def undone_events(journal: Journal, until: int | None = None) -> frozenset[int]:
     """The ids that undos took back, as of event `until` (now); of undone undos too."""
     return taken_back((e.id, e.data["events"]) for e in journal.events(kinds=(UNDO,), until=until))
+
+
+def gone_with(journal: Journal, events: Collection[int]) -> frozenset[int]:
+    """The ids that would be taken back once these events were undone too."""
+    undos = ((e.id, e.data["events"]) for e in journal.events(kinds=(UNDO,)))
+    return taken_back([*undos, (NEXT, events)])
 
 
 def taken_back(undos: Iterable[tuple[int, Collection[int]]]) -> frozenset[int]:

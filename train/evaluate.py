@@ -1,6 +1,5 @@
 """Held-out quality in bits per byte: it survives another tokenizer and another size."""
 
-import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 
@@ -10,9 +9,7 @@ from model.transformer import Params
 from train.life import Life, LifeState
 from train.reading_plan import books_read
 from train.step import StepConfig, batch_losses
-from train.windows import Batch, EncodedBook, held_out_batches
-
-BATCH = 4
+from train.windows import Batch, sample_held_out
 
 
 def bits_per_byte(
@@ -32,30 +29,6 @@ def bits_per_byte(
         nats += float(np.sum(losses_BT, where=counted_BT))
         n_bytes += int(np.sum(n_bytes_V[batch.targets_BT], where=counted_BT))
     return nats / math.log(2) / n_bytes if n_bytes else None
-
-
-def sample_held_out(book: EncodedBook, context: int, limit: int | None) -> list[Batch]:
-    """At most `limit` held-out windows of a book, spread evenly, always the same ones."""
-    windows = list(held_out_batches(book, context=context, size=1))
-    if limit is not None and len(windows) > limit:
-        windows = [windows[i * len(windows) // limit] for i in range(limit)]
-    return [_join(windows[i : i + BATCH]) for i in range(0, len(windows), BATCH)]
-
-
-def _join(windows: list[Batch]) -> Batch:
-    """One batch of BATCH rows; missing rows are empty, so that only one shape is compiled."""
-    first = windows[0]
-    fields = [field.name for field in dataclasses.fields(Batch)]
-    missing = BATCH - len(windows)
-    return Batch(
-        *(
-            np.concatenate(
-                [getattr(window, name) for window in windows]
-                + [np.zeros_like(getattr(first, name))] * missing
-            )
-            for name in fields
-        )
-    )
 
 
 def forgetting_report(
@@ -78,5 +51,5 @@ def quick_held_out(life: Life, state: LifeState, limit: int) -> float | None:
     hashes = books_read(life)
     if not hashes:
         return None
-    windows = sample_held_out(life.library.get(hashes), state.config.model.context, limit)
+    windows = life.library.held_out(hashes, state.config.model.context, limit)
     return bits_per_byte(state.train.params, windows, life.tokenizer.n_bytes_V, state.config)

@@ -7,11 +7,12 @@ import contextlib
 import json
 import sqlite3
 import threading
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from train import durable
+from train.head import read_head, write_head
 from train.records import (
     CheckpointRow,
     Event,
@@ -34,6 +35,7 @@ class Journal:
 
     def __init__(self, path: Path, connection: sqlite3.Connection) -> None:
         self._path = path
+        self._head = path.with_name("journal.head")
         self._connection = connection
         self._lock = threading.RLock()
 
@@ -67,7 +69,7 @@ class Journal:
         """The journal at `path`, found undamaged; `read_only` works beside an active writer.
 
         Raises:
-          ValueError: there is none, it is not ours, of a newer format, or damaged.
+          ValueError: there is none, it is not ours, of another format, or damaged.
         """
         if not path.is_file():
             raise ValueError(f"there is no journal {path}; check --workdir.")
@@ -76,8 +78,6 @@ class Journal:
                 connection = _connect_reader(path) if read_only else _connect_writer(path)
                 stack.callback(connection.close)
                 _require_ours(path, connection)
-                if not read_only:
-                    _migrate(path, connection)
             except _ERRORS as error:
                 raise ValueError(_unreadable_sentence(path, error)) from error
             except OSError as error:
@@ -108,6 +108,7 @@ class Journal:
             number = self._connection.execute("SELECT max(id) FROM events").fetchone()[0] or 0
             row = (number + 1, utc_now(), kind, text)
             self._insert(row, say, answer)
+        write_head(self._head, row[0])
         return Event(row[0], row[1], kind, json.loads(text))
 
     def adopt(self, events: Iterable[tuple[Event, str]]) -> None:
@@ -160,6 +161,11 @@ class Journal:
         rows = self._read("SELECT * FROM events ORDER BY id DESC LIMIT 1")
         return self._event(rows[0]) if rows else None
 
+    def lost(self) -> int:
+        """How many of the newest events were acknowledged and are not there any more."""
+        last = self.last()
+        return max(0, read_head(self._head) - (last.id if last else 0))
+
     def count(self, kind: str) -> int:
         """How many events of that kind there are."""
         return self._read("SELECT count(*) FROM events WHERE kind = ?", (kind,))[0][0]
@@ -191,15 +197,18 @@ class Journal:
         except ValueError as error:
             raise ValueError(_unreadable_sentence(self._path, error)) from error
 
-    def search(self, query: str, limit: int = 10) -> list[Hit]:
-        """Talk that has every word of `query`, best match first; no character has a meaning."""
-        words = ['"' + word.replace('"', '""') + '"' for word in searchable(query).split()]
-        if not words:
+    def search(self, query: str, limit: int = 10, *, any_word: bool = False) -> list[Hit]:
+        """Talk that has every word of `query`, best match first; no character has a meaning.
+
+        With `any_word`, talk that has some of them: the nearest in words, by BM25.
+        """
+        wanted = _match(query, any_word)
+        if not wanted:
             return []
         rows = self._read(
             "SELECT event, say, answer FROM talk WHERE talk MATCH ? ORDER BY rank, event DESC "
             "LIMIT ?",
-            (" ".join(words), limit),
+            (wanted, limit),
         )
         return [Hit(*row) for row in rows]
 
@@ -237,6 +246,27 @@ class Journal:
         if row_checksum(row[:4]) != row[4]:
             raise ValueError(_unreadable_sentence(self._path, f"event {row[0]} has changed"))
         return Event(row[0], row[1], row[2], json.loads(row[3]))
+
+
+def nearest_texts(texts: Sequence[str], query: str, limit: int) -> list[int]:
+    """Places of the texts that share words with `query`, the nearest by BM25 first."""
+    wanted = _match(query, any_word=True)
+    if not wanted:
+        return []
+    with contextlib.closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE VIRTUAL TABLE texts USING fts5 (text)")
+        rows = ((number, searchable(text)) for number, text in enumerate(texts, start=1))
+        connection.executemany("INSERT INTO texts (rowid, text) VALUES (?,?)", rows)
+        found = connection.execute(
+            "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rank, rowid LIMIT ?",
+            (wanted, limit),
+        )
+        return [number - 1 for (number,) in found]
+
+
+def _match(query: str, any_word: bool) -> str:
+    words = ['"' + word.replace('"', '""') + '"' for word in searchable(query).split()]
+    return (" OR " if any_word else " ").join(dict.fromkeys(words))
 
 
 def _connect(path: Path, options: str) -> sqlite3.Connection:
@@ -280,10 +310,10 @@ def _require_ours(path: Path, connection: sqlite3.Connection) -> None:
 
     if value("PRAGMA application_id") != APPLICATION_ID:
         raise ValueError(f"{path} is not a journal of this program; check --workdir.")
-    if (found := value("PRAGMA user_version")) > FORMAT:
+    if (found := value("PRAGMA user_version")) != FORMAT:
+        other = "a newer version" if found > FORMAT else "the version that made it"
         raise ValueError(
-            f"the journal {path} has format {found}, this program reads up to {FORMAT}; "
-            "install a newer version."
+            f"the journal {path} has format {found}, this program reads {FORMAT}; install {other}."
         )
     if (result := value("PRAGMA quick_check(1)")) != "ok":
         raise ValueError(_unreadable_sentence(path, result))
@@ -292,25 +322,6 @@ def _require_ours(path: Path, connection: sqlite3.Connection) -> None:
     for row in connection.execute("SELECT * FROM events ORDER BY id"):
         if row_checksum(row[:4]) != row[4]:
             raise ValueError(_unreadable_sentence(path, f"event {row[0]} has changed"))
-
-
-def _migrate(path: Path, connection: sqlite3.Connection) -> None:
-    """The journal has this program's format; the file as it was is kept beside it."""
-    found = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found == FORMAT:
-        return
-    kept = path.with_name(f"{path.stem}.format-{found}.sqlite")
-    part = path.with_name(f".{kept.name}.part")
-    part.unlink(missing_ok=True)
-    part.touch(mode=0o600)
-    with contextlib.closing(_connect(part, "mode=rw")) as copy:
-        connection.backup(copy)
-        # One plain file, without a WAL beside it.
-        copy.execute("PRAGMA journal_mode = DELETE")
-    durable.fsync_file(part)
-    part.replace(kept)
-    durable.fsync_folder(path.parent)
-    connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
 def _unreadable_sentence(path: Path, reason: object) -> str:

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from model.config import ModelConfig
 from model.tokenizer import Tokenizer, train_tokenizer
 from train.books import load_saved_book
+from train.context_file import settle_context
 from train.durable import fsync_folder, write_file
 from train.journal import Journal
 from train.lock import WriterLock
@@ -21,7 +22,15 @@ from train.schedule import Memory
 from train.state import TrainState
 from train.step import StepConfig
 from train.versions import versions
-from train.windows import EncodedBook, Pass, encode_book, join_books, window_stream
+from train.windows import (
+    Batch,
+    EncodedBook,
+    Pass,
+    encode_book,
+    join_books,
+    sample_held_out,
+    window_stream,
+)
 
 # The weights of a life that began with an import.
 BIRTH_WEIGHTS = "birth.safetensors"
@@ -54,6 +63,7 @@ class Library:
         self._encoded: dict[tuple[str, ...], EncodedBook] = {}
         self._pass: tuple[Any, Pass | None] = (None, None)
         self._shelf: tuple[Any, Shelf | None] = (None, None)
+        self._held_out: tuple[Any, list[Batch]] = (None, [])
 
     def get(self, hashes: Sequence[str]) -> EncodedBook:
         """These books as one; read from the folder and verified when asked for first."""
@@ -74,6 +84,13 @@ class Library:
             shelf = make_shelf([self.get([sha256]) for sha256 in key])
             self._shelf = (key, shelf)
         return shelf
+
+    def held_out(self, hashes: Sequence[str], context: int, limit: int) -> list[Batch]:
+        """A sample of these books' held-out windows; the last one asked for is kept."""
+        key = (tuple(hashes), context, limit)
+        if self._held_out[0] != key:
+            self._held_out = (key, sample_held_out(self.get(hashes), context, limit))
+        return self._held_out[1]
 
     def windows(self, hashes: Sequence[str], *, seed: int, pass_: int, context: int) -> Pass:
         """One pass over these books as one; the last pass asked for is kept."""
@@ -229,7 +246,10 @@ def open_life(workdir: Path, *, read_only: bool = False) -> Life:
             lock.__exit__()
         raise
     library = Library(workdir / "books", tokenizer)
-    return Life(workdir, journal, tokenizer, library, birth, lock)
+    life = Life(workdir, journal, tokenizer, library, birth, lock)
+    if lock is not None:
+        settle_context(life.context_file, journal)
+    return life
 
 
 def _read_birth(journal: Journal, workdir: Path) -> dict[str, Any]:

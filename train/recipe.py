@@ -11,22 +11,23 @@ class Recipe:
     `windows` rows of the model's context are filled with the lesson, `old` old lessons, `own` of
     the model's own earlier replies, `dialogues` and `passages` windows of what was read. All is
     one batch and one update, `steps` times. `chats` is the share of lessons and own replies that
-    come as turns of one conversation instead of alone, `reworded` the share of rehearsed questions
-    in other words. The weights are of a whole lesson or reply, and of a whole window.
+    come as turns of one conversation instead of alone, `reworded` the share of questions in other
+    words, a third of it as long as the answer is not known. The weights are of a whole lesson or
+    reply, and of a whole window.
     """
 
-    learning_rate: float = 3e-4
+    learning_rate: float = 1e-3
     steps: int = 1
     windows: int = 8
-    old: int = 18
-    own: int = 10
+    old: int = 32
+    own: int = 8
     dialogues: int = 1
-    passages: int = 3
-    chats: float = 0.4
+    passages: int = 2
+    chats: float = 0.3
     reworded: float = 0.6
     lesson_weight: float = 2.0
     own_weight: float = 1.0
-    window_weight: float = 4.0
+    window_weight: float = 20.0
     fresh_moments: bool = False
     sgd: bool = False
 

@@ -1,7 +1,7 @@
 """The batch of one lesson: the lesson, and what rides along so that it wrecks nothing."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -54,6 +54,11 @@ def answer_document(prompt: Sequence[int], answer: Sequence[int]) -> Piece:
     return Piece(np.array([*prompt, *answer]), weights)
 
 
+def answer_batch(prompt: Sequence[int], answer: Sequence[int], context: int) -> Batch:
+    """One row with the answer after its prompt."""
+    return pack([answer_document(prompt, answer)], 1, context).batch
+
+
 def make_shelf(books: Sequence[EncodedBook]) -> Shelf:
     """The training documents of some books, prose and conversations apart."""
     documents = [document for book in books for document in book.documents]
@@ -99,12 +104,18 @@ def lesson_rehearsal(
         if recipe.rehearses:
             pieces.append(_piece(tokenizer, [(None, said)], recipe.lesson_weight))
         known.add(content_words(said.say))
-    chosen = [(index, items[index].said) for index in choose(items, now, recipe.old, draws)]
+    chosen = choose(items, now, recipe.old, draws)
     anchors = [reply for reply in own if content_words(reply.say) not in known]
     picked = _pick(len(anchors), recipe.own, draws)
-    turns = [(index, _in_other_words(turn, recipe, draws)) for index, turn in chosen]
-    own_turns = [(None, _in_other_words(anchors[index], recipe, draws)) for index in picked]
-    pieces += _rows(tokenizer, turns, own_turns, recipe, draws)
+    turns = []
+    for index in chosen:
+        known_now = items[index].interval > 1
+        share = recipe.reworded if known_now else recipe.reworded / 3
+        turns.append((index, _in_other_words(items[index].said, share, draws)))
+    own_turns = [
+        (None, _in_other_words(anchors[index], recipe.reworded, draws)) for index in picked
+    ]
+    pieces += _rows(tokenizer, turns, own_turns, context, recipe, draws)
     for _ in range(recipe.passages):
         pieces += _passage(shelf, context, recipe.window_weight, draws)
     for _ in range(recipe.dialogues):
@@ -112,13 +123,13 @@ def lesson_rehearsal(
     return pack(pieces, recipe.windows, context)
 
 
-def _in_other_words(said: Exchange, recipe: Recipe, draws: np.random.Generator) -> Exchange:
-    if draws.random() < recipe.reworded:
+def _in_other_words(said: Exchange, share: float, draws: np.random.Generator) -> Exchange:
+    if draws.random() < share:
         return said._replace(say=reword(said.say, draws))
     return said
 
 
-def _rows(tokenizer, turns, own_turns, recipe: Recipe, draws) -> list[Piece]:
+def _rows(tokenizer, turns, own_turns, context: int, recipe: Recipe, draws) -> list[Piece]:
     """Lessons and own replies, some alone and some as the turns of conversations."""
     together, alone = [], []
     for weight, group in ((1.0, turns), (recipe.own_weight, own_turns)):
@@ -126,9 +137,21 @@ def _rows(tokenizer, turns, own_turns, recipe: Recipe, draws) -> list[Piece]:
             (together if draws.random() < recipe.chats else alone).append((turn, weight))
     pieces = [_piece(tokenizer, [turn], weight) for turn, weight in alone]
     together = [together[index] for index in np.argsort(draws.random(len(together)))]
-    for first in range(0, len(together), CHAT_TURNS):
-        part = together[first : first + CHAT_TURNS]
-        pieces.append(_piece(tokenizer, [turn for turn, _ in part], [w for _, w in part]))
+    return [*pieces, *_chats(tokenizer, together, context)]
+
+
+def _chats(tokenizer, turns, context: int) -> list[Piece]:
+    """The turns as conversations of a few turns that fit the context."""
+    pieces: list[Piece] = []
+    part: list[Any] = []
+    for turn, weight in turns:
+        longer = _piece(tokenizer, [*(t for t, _ in part), turn], [*(w for _, w in part), weight])
+        if part and (len(part) == CHAT_TURNS or len(longer.ids) > context):
+            pieces.append(_piece(tokenizer, [t for t, _ in part], [w for _, w in part]))
+            part = []
+        part.append((turn, weight))
+    if part:
+        pieces.append(_piece(tokenizer, [t for t, _ in part], [w for _, w in part]))
     return pieces
 
 

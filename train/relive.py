@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from train.context_file import present_file
 from train.durable import new_folder, write_file
 from train.flat_tree import flatten_tree, tree_digest
 from train.life import BIRTH_WEIGHTS, Life, LifeState, open_life
 from train.records import CheckpointRow
 from train.replay import apply_event, load_state, newborn, save, training_events, valid_checkpoints
-from train.versions import versions
 
 
 class Compared(NamedTuple):
@@ -36,9 +36,11 @@ def copy_life(life: Life, into: Path) -> None:
     with new_folder(into) as part:
         life.journal.copy(part / "journal.sqlite")
         names = [life.workdir / name for name in ("tokenizer.model", BIRTH_WEIGHTS)]
-        names.append(life.context_file)
         for file in filter(Path.exists, names):
             write_file(part / file.name, file.read_bytes())
+        context = present_file(life.context_file, life.journal)
+        if context.exists():
+            write_file(part / life.context_file.name, context.read_bytes())
         if life.library.folder.is_dir():
             shutil.copytree(life.library.folder, part / "books")
 
@@ -68,13 +70,6 @@ def relive(life: Life, into: Path) -> Iterator[Compared]:
         last = again.journal.last()
         assert last is not None
         save(again, state._replace(event=last.id))
-
-
-def changed_versions(life: Life) -> dict[str, Any]:
-    """{name: [at birth, now]} of what the bits depend on and is not the same any more."""
-    born = life.birth["versions"]
-    now = versions()
-    return {name: [born.get(name), now[name]] for name in now if born.get(name) != now[name]}
 
 
 def largest_difference(one: Any, other: Any) -> float:

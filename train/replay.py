@@ -1,7 +1,7 @@
 """From the journal to the weights and back: restore, apply, save."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import NamedTuple
 
 import jax
@@ -16,7 +16,7 @@ from train.checkpoint import (
     remove_checkpoint,
     save_checkpoint,
 )
-from train.effective import effective_events, prefix_digests, undone_events
+from train.effective import effective_events, gone_with, prefix_digests, undone_events
 from train.growth import apply_grow
 from train.lesson import apply_lesson
 from train.life import INIT_STREAM, Life, LifeState
@@ -28,6 +28,7 @@ from train.sleep import apply_sleep
 from train.state import TrainState, abstract_state, init_opt_state, init_state
 from train.talk import with_present_prompts
 from train.thinning import TRAINING, ages, cost, thinned
+from train.versions import changed_versions
 
 Say = Callable[[str], None]
 
@@ -65,10 +66,28 @@ def restore(
     todo = training_events(life, after=state.event)
     if todo:
         say(f"replaying {len(todo)} events since the last checkpoint")
+        if changed := changed_versions(life.birth["versions"]):
+            say(
+                f"this model was born with another {', '.join(changed)}; what was learned there "
+                "and is replayed here may differ by rounding."
+            )
     state = apply_events(life, state, todo, watch)
     last = life.journal.last()
     assert last is not None
+    if missing := missing_events(life):
+        say(f"{missing} Going on without them.")
     return state._replace(event=last.id), time.monotonic() - started if todo else 0.0
+
+
+def missing_events(life: Life) -> str | None:
+    """A sentence when the newest events were acknowledged and are not in the journal any more."""
+    lost, last = life.journal.lost(), life.journal.last()
+    if not lost or last is None:
+        return None
+    return (
+        f"the journal of {life.workdir} is damaged at its end: {lost} acknowledged events after "
+        f"event {last.id} are missing; restore it from a copy."
+    )
 
 
 def newborn(life: Life) -> LifeState:
@@ -82,10 +101,23 @@ def newborn(life: Life) -> LifeState:
     return LifeState(train, config, event=1, steps=0, lessons=0)
 
 
-def training_events(life: Life, after: int = 0) -> list[Event]:
-    """What is to be applied after event `after`, as it has to be after every undo."""
-    events = effective_events(life.journal, after, kinds=TRAINING)
-    return with_present_prompts(life, list(events))
+def restore_without(
+    life: Life, events: Collection[int], watch: Watch = lambda _: None
+) -> LifeState:
+    """The state of a life in which these events never happened, made aside; nothing is written."""
+    state = _newest_checkpoint(life, lambda _: None, gone_with(life.journal, events))
+    state = newborn(life) if state is None else state
+    todo = training_events(life, after=state.event, without=events)
+    return apply_events(life, state, todo, watch)
+
+
+def training_events(
+    life: Life, after: int = 0, without: Collection[int] = frozenset()
+) -> list[Event]:
+    """What is to be applied after event `after`, as after every undo, and one of `without`."""
+    gone = gone_with(life.journal, without)
+    events = [e for e in life.journal.events(after, TRAINING) if e.id not in gone]
+    return with_present_prompts(life, events, without)
 
 
 def apply_events(
@@ -186,8 +218,10 @@ def load_state(life: Life, row: CheckpointRow) -> LifeState:
     return LifeState(train, config, row.event, metadata["steps"], metadata["lessons"], memory)
 
 
-def _newest_checkpoint(life: Life, say: Say) -> LifeState | None:
-    for row in valid_checkpoints(life):
+def _newest_checkpoint(
+    life: Life, say: Say, gone: frozenset[int] | None = None
+) -> LifeState | None:
+    for row in valid_checkpoints(life, gone):
         try:
             return load_state(life, row)
         except ValueError as error:

@@ -7,11 +7,10 @@ import numpy as np
 
 from train.wording import normalized
 
-# Rehearsals that a lesson gets before it is spaced out.
-FIRM = 12
-# A rehearsed answer counts as known below so many nats per token, lost above.
-KNOWN_NATS, LOST_NATS = 0.15, 0.5
-MAX_INTERVAL = 64
+# A rehearsed answer counts as known below so many nats per token.
+KNOWN_NATS = 0.1
+# Lessons between two rehearsals, at most.
+MAX_INTERVAL = 63
 
 
 class Exchange(NamedTuple):
@@ -74,20 +73,19 @@ def taught(items: Items, event: int, said: Exchange, now: int) -> tuple[Items, s
 
 def choose(items: Items, now: int, count: int, draws: np.random.Generator) -> list[int]:
     """At most `count` indices: due ones, the least exposed first, then the ones next due."""
-
-    def urgency(index: int) -> tuple[bool, int, float]:
-        item = items[index]
-        firm = item.exposures >= FIRM
-        return firm and item.due > now, item.due - now if firm else item.exposures, order[index]
-
     order = draws.random(len(items))
+
+    def urgency(index: int) -> tuple[int, int, float]:
+        item = items[index]
+        return max(item.due - now, 0), item.exposures, order[index]
+
     return sorted(range(len(items)), key=urgency)[:count]
 
 
 def rehearsed(items: Items, losses: Mapping[int, float], now: int) -> Items:
     """The items after those at the keys were rehearsed.
 
-    A known one comes back after twice the distance, a lost one soon.
+    A known one comes back after twice the distance, any other one soon.
 
     Args:
       losses: index of an item to its answer's nats per token before the update.
@@ -99,15 +97,8 @@ def rehearsed(items: Items, losses: Mapping[int, float], now: int) -> Items:
 
 
 def _rehearsed(item: Item, loss: float, now: int) -> Item:
-    exposures = item.exposures + 1
-    if exposures < FIRM:
-        return item._replace(exposures=exposures, due=now + 1)
-    interval = item.interval
-    if loss < KNOWN_NATS:
-        interval = min(2 * interval + 1, MAX_INTERVAL)
-    elif loss > LOST_NATS:
-        interval = 1
-    return item._replace(exposures=exposures, due=now + interval, interval=interval)
+    interval = min(2 * item.interval + 1, MAX_INTERVAL) if loss < KNOWN_NATS else 1
+    return item._replace(exposures=item.exposures + 1, due=now + interval, interval=interval)
 
 
 def write_memory(memory: Memory) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """The tables of the journal."""
 
-# 2: undo events, which a program that knows only format 1 would pass over.
 FORMAT = 2
 APPLICATION_ID = 0x41505052  # "APPR"
 SCHEMA = f"""

@@ -4,6 +4,7 @@ Each function is compiled once and used for every layer, so depth costs no compi
 of the whole model ever exists, and a layer is updated as soon as its gradient is there.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -88,6 +89,11 @@ def _head_backward(backward, loss):
     return backward(jnp.ones_like(loss))
 
 
+@jax.jit
+def _block_gradients(backward, dy_BTD):
+    return backward(dy_BTD)
+
+
 @_static
 def _head_losses(norm, head, x_BTD, targets_BT, config: StepConfig):
     logits_BTV = apply_head(norm, head, x_BTD, config.model, config.dtype)
@@ -104,10 +110,16 @@ def _apply_embed(
     params, opt_state, gradients, tokens_BT, dx_BTD, learning_rate, config: StepConfig
 ):
     """The embedding's update; `gradients` holds the tied head's part, or zeros."""
-    table_VD = (
-        gradients["table"].at[tokens_BT.reshape(-1)].add(dx_BTD.reshape(-1, dx_BTD.shape[-1]))
-    )
-    return _update(params, opt_state, {"table": table_VD}, learning_rate, config)
+    gradients = _embedded(gradients, tokens_BT, dx_BTD)
+    return _update(params, opt_state, gradients, learning_rate, config)
+
+
+def _embedded(gradients, tokens_BT, dx_BTD):
+    dx_ND = dx_BTD.reshape(-1, dx_BTD.shape[-1])
+    return {"table": gradients["table"].at[tokens_BT.reshape(-1)].add(dx_ND)}
+
+
+_add_embedded = jax.jit(_embedded)
 
 
 def _update(params, opt_state, gradients, learning_rate, config: StepConfig, layer=NO_LAYER):
@@ -150,17 +162,7 @@ def train_step_losses(
     model = config.model
     params, opt_state = state
     rate = jnp.asarray(learning_rate, jnp.float32)
-    rope, segments_BT, windows = _surroundings(batch, config)
-    x_BTD = _embed(params["embed"], batch.tokens_BT, config)
-    backwards = []
-    for block, windows_K in zip(params["blocks"], windows, strict=True):
-        x_BTD, backward = _block_forward(block, x_BTD, rope, segments_BT, windows_K, config)
-        backwards.append(backward)
-    head = head_table(params, model)
-    loss, backward, nats_BT = _head_forward(
-        params["norm_out"], head, x_BTD, batch.targets_BT, batch.weights_BT, config
-    )
-    d_norm, d_head, dx_BTD = _head_backward(backward, loss)
+    loss, nats_BT, backwards, d_norm, d_head, dx_BTD = _forward(params, batch, config)
     new_params: dict[str, Any] = {"blocks": [None] * model.n_layers}
     new_opt: dict[str, Any] = {"blocks": [None] * model.n_layers}
     for layer in reversed(range(model.n_layers)):
@@ -185,6 +187,39 @@ def train_step_losses(
             params["head"], opt_state["head"], d_head, rate, config
         )
     return TrainState(new_params, new_opt), loss, nats_BT
+
+
+def part_gradients(params: Any, batch: Batch, config: StepConfig) -> Iterator[tuple[str, Any]]:
+    """(name, gradient) of every part of the parameters, one at a time; nothing is updated.
+
+    The loss is that of `train_step`; a layer is called by its number.
+    """
+    _, _, backwards, d_norm, d_head, dx_BTD = _forward(params, batch, config)
+    yield "norm_out", d_norm
+    for layer in reversed(range(config.model.n_layers)):
+        gradients, dx_BTD = _block_gradients(backwards.pop(), dx_BTD)
+        yield str(layer), gradients
+    if config.model.tied_embedding:
+        yield "embed", _add_embedded(d_head, batch.tokens_BT, dx_BTD)
+    else:
+        yield "head", d_head
+        zeros = jax.tree.map(jnp.zeros_like, params["embed"])
+        yield "embed", _add_embedded(zeros, batch.tokens_BT, dx_BTD)
+
+
+def _forward(params: Any, batch: Batch, config: StepConfig) -> tuple[Any, ...]:
+    """The loss, every target's loss, each layer's way back, gradients of norm, head and stream."""
+    rope, segments_BT, windows = _surroundings(batch, config)
+    x_BTD = _embed(params["embed"], batch.tokens_BT, config)
+    backwards = []
+    for block, windows_K in zip(params["blocks"], windows, strict=True):
+        x_BTD, backward = _block_forward(block, x_BTD, rope, segments_BT, windows_K, config)
+        backwards.append(backward)
+    head = head_table(params, config.model)
+    loss, backward, nats_BT = _head_forward(
+        params["norm_out"], head, x_BTD, batch.targets_BT, batch.weights_BT, config
+    )
+    return loss, nats_BT, backwards, *_head_backward(backward, loss)
 
 
 def batch_losses(params: Any, batch: Batch, config: StepConfig) -> jax.Array:

@@ -10,7 +10,7 @@ from typing import Any
 
 from model.chat import Message, encode_chat, encode_prompt, format_context, parse_context
 from model.tokenizer import Tokenizer
-from train.effective import UNDO, taken_back, undone_events
+from train.effective import NEXT, UNDO, taken_back, undone_events
 from train.journal import Journal
 from train.life import Life
 from train.records import Event
@@ -67,13 +67,16 @@ class Talk:
         return messages
 
 
-def with_present_prompts(life: Life, events: Sequence[Event]) -> list[Event]:
+def with_present_prompts(
+    life: Life, events: Sequence[Event], without: Collection[int] = frozenset()
+) -> list[Event]:
     """The events, each lesson with the prompt that it has without the lessons taken back.
 
     A prompt is made anew from the lessons before it. Where the owner had edited the context file,
     the words of undone lessons are cut out of the recorded prompt instead.
     """
     undos = [(e.id, e.data["events"]) for e in life.journal.events(kinds=(UNDO,))]
+    undos += [(NEXT, list(without))] if without else []
     if not undos:
         return list(events)
     talk = Talk(life.journal, life.tokenizer)
@@ -98,15 +101,15 @@ def with_present_prompts(life: Life, events: Sequence[Event]) -> list[Event]:
 
 
 def context_after_undo(
-    life: Life, messages: Sequence[Message], gone_before: frozenset[int]
+    life: Life, messages: Sequence[Message], gone: frozenset[int]
 ) -> list[Message]:
-    """What the context file should hold now, when it held `messages` before the last undo.
+    """What the context file should hold instead of `messages` once the ids `gone` are taken back.
 
     A file that the owner has not edited becomes that of a life without the undone lessons; out of
     an edited one the words of these lessons are taken.
     """
     talk = Talk(life.journal, life.tokenizer)
-    gone = undone_events(life.journal)
+    gone_before = undone_events(life.journal)
     _, expected = talk.contexts(gone_before)
     if list(expected) == list(messages):
         return list(talk.contexts(gone)[1])

@@ -122,13 +122,17 @@ def _parse(header: bytes) -> dict[str, Any]:
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
             raise ValueError(f"its header has {twice!r} twice")
+        # Half of a pair of escapes is no text, though Python's JSON lets it pass.
+        for text in (*found, *found.values()):
+            if isinstance(text, str):
+                text.encode()
         return found
 
     if not header.startswith(b"{"):
         raise ValueError("its header does not begin with an object")
     try:
         fields = json.loads(header.decode(), object_pairs_hook=unique)
-    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (json.JSONDecodeError, UnicodeError, RecursionError) as error:
         raise ValueError(f"its header is not JSON ({error})") from error
     metadata = fields.pop("__metadata__", None)
     if metadata is not None and not (

@@ -6,15 +6,13 @@ are those of the newest checkpoint that is valid without the named events, and t
 
 import dataclasses
 
-from train.effective import UNDO, effective_events, taken_back, undone_events
+from train.effective import NEXT, UNDO, effective_events, taken_back, undone_events
 from train.life import Life
 from train.records import Event
 from train.replay import valid_checkpoints
 from train.thinning import TRAINING, cost
 
 _READING = ("open", "read", "book")
-# Not in the journal yet, and newer than everything in it.
-_NEXT = 1 << 62
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,7 +120,7 @@ class _Index:
 
     def gone_with(self, events: set[int]) -> frozenset[int]:
         """What is taken back once these events are undone too."""
-        return taken_back([*self._undos, (_NEXT, events)])
+        return taken_back([*self._undos, (NEXT, events)])
 
     def closure(self, asked: list[int]) -> tuple[set[int], set[int]]:
         """What belongs to the named events, and what stands on them."""

@@ -4,15 +4,18 @@ from collections.abc import Iterator
 
 from train.effective import effective_events
 from train.life import Life
-from train.replay import load_state
+from train.replay import load_state, missing_events
 
 
 def damage(life: Life) -> Iterator[str]:
     """A sentence for each checkpoint and book that is not what it was when it was written.
 
-    Journal and tokenizer were proved undamaged when the life was opened. A damaged checkpoint
+    Journal and tokenizer were proved undamaged when the life was opened, but for newest events that
+    a damaged log has lost. A damaged checkpoint
     costs a longer replay; a damaged book stops what needs it until it is restored from a copy.
     """
+    if missing := missing_events(life):
+        yield missing
     for row in life.journal.checkpoints():
         try:
             load_state(life, row)

@@ -27,6 +27,12 @@ def versions() -> dict[str, str]:
     return found | {"processor": name, "features": features, "machine": platform.machine()}
 
 
+def changed_versions(born: dict[str, str]) -> dict[str, list[str | None]]:
+    """{name: [at birth, now]} of what the bits depend on and is not the same any more."""
+    now = versions()
+    return {name: [born.get(name), now[name]] for name in now if born.get(name) != now[name]}
+
+
 def _cpuinfo(field: str) -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()

@@ -2,13 +2,16 @@
 
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from model.chat import encode_chat
 from model.tokenizer import Tokenizer
 from train.books import Book, Document
+
+# Rows of a held-out batch: one compiled shape.
+HELD_OUT_ROWS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,6 +177,30 @@ def held_out_batches(book: EncodedBook, *, context: int, size: int) -> Iterator[
     windows = Pass(_lay(book.held_out, context))
     for first in range(0, windows.n_windows, size):
         yield windows.batch(first, size)
+
+
+def sample_held_out(book: EncodedBook, context: int, limit: int | None) -> list[Batch]:
+    """At most `limit` held-out windows of a book, spread evenly, always the same ones."""
+    windows = list(held_out_batches(book, context=context, size=1))
+    if limit is not None and len(windows) > limit:
+        windows = [windows[i * len(windows) // limit] for i in range(limit)]
+    return [_join(windows[i : i + HELD_OUT_ROWS]) for i in range(0, len(windows), HELD_OUT_ROWS)]
+
+
+def _join(windows: list[Batch]) -> Batch:
+    """One batch of HELD_OUT_ROWS rows; missing rows are empty, so that one shape is compiled."""
+    first = windows[0]
+    names = [field.name for field in fields(Batch)]
+    missing = HELD_OUT_ROWS - len(windows)
+    return Batch(
+        *(
+            np.concatenate(
+                [getattr(window, name) for window in windows]
+                + [np.zeros_like(getattr(first, name))] * missing
+            )
+            for name in names
+        )
+    )
 
 
 def held_out_bytes(book: EncodedBook, n_bytes_V: np.ndarray) -> int:

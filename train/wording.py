@@ -9,7 +9,7 @@ _WORD = re.compile(r"[^\s?!.,;:\"]+")
 _FRAME_WORDS = """
     a an the is are was were am be been do does did can could will would shall should has have had
     what which who whom whose where when why how many much long old often far of to in on at for
-    from by with about that this it its there please tell know remember say called named you me i
+    from by with about that this it its there please tell know remember say called named
     name's what's who's where's when's how's that's it's
 """
 _FRAME = frozenset(_FRAME_WORDS.split())

@@ -19,7 +19,7 @@ from train.wording import normalized
 
 pairs = partial(zip, strict=True)
 LENGTH, LIMIT, SAMPLES = 72, 24, 5
-HELD_OUT_WINDOWS = 64
+HELD_OUT_WINDOWS = 32
 
 
 def load_lines(name: str) -> list[dict[str, Any]]:
@@ -148,3 +148,28 @@ def guard_nats(session: Session, probes: Probes) -> float:
     assert int(np.sum(batch.weights_BT)) == total
     nats_BT = np.asarray(batch_losses(session.state.train.params, batch, config))
     return float(np.sum(nats_BT * batch.weights_BT) / total)
+
+
+def style_record(session: Session, probes: Probes, has_style, seed: int) -> dict[str, Any]:
+    """The share of sampled replies with a style, and how different the replies are."""
+    says = [line["say"] for line in load_lines("style_test")]
+    key = jax.random.fold_in(jax.random.key(seed), session.state.lessons + 1000)
+    repeated = [say for say in says for _ in range(SAMPLES)]
+    replies = [reply or "" for reply in ask(session, repeated, temperature=0.7, key=key)]
+    groups = [replies[n : n + SAMPLES] for n in range(0, len(replies), SAMPLES)]
+    pairs_of_words = [pair for r in replies for pair in zip(r.split(), r.split()[1:], strict=False)]
+    return {
+        "share": share(has_style(reply) for reply in replies),
+        "words": float(np.mean([len(reply.split()) for reply in replies])),
+        "distinct_2": len(set(pairs_of_words)) / max(len(pairs_of_words), 1),
+        "overlap": float(np.mean([overlap(group) for group in groups])),
+        "guard_nats": guard_nats(session, probes),
+        "held_out": quick_held_out(session.life, session.state, HELD_OUT_WINDOWS),
+    }
+
+
+def overlap(replies: list[str]) -> float:
+    """The mean share of words that two of the replies have in common."""
+    words = [set(normalized(reply).split()) for reply in replies]
+    shares = [len(a & b) / max(len(a | b), 1) for n, a in enumerate(words) for b in words[n + 1 :]]
+    return float(np.mean(shares))

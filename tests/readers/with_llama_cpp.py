@@ -1,17 +1,15 @@
-"""Does a job with the real llama.cpp: python with_llama_cpp.py JOB.json ANSWERS.npz
+"""Does a job (see job.py) with the real llama.cpp: python with_llama_cpp.py JOB.json ANSWERS.npz
 
-A job is {name: {"task": …, …}}; arrays come back in the .npz, everything else beside it in a .json.
 llama.cpp's own server answers, in this process, with its default settings (half-precision cache).
 """
 
 import functools
 import json
-import sys
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import xllamacpp
+from job import do_job
 
 FORCE = 1000.0
 
@@ -127,14 +125,5 @@ def chat(task):
 TASKS = {task.__name__: task for task in (probs, nats, greedy, tokenize, plain, chat)}
 
 
-def main():
-    job, answers = Path(sys.argv[1]), Path(sys.argv[2])
-    found = {name: TASKS[task["task"]](task) for name, task in json.loads(job.read_text()).items()}
-    arrays = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
-    np.savez(answers, **arrays)
-    others = {name: value for name, value in found.items() if name not in arrays}
-    answers.with_suffix(".json").write_text(json.dumps(others))
-
-
 if __name__ == "__main__":
-    main()
+    do_job(TASKS)

@@ -1,17 +1,11 @@
-"""Does a job with the real transformers: python with_transformers.py JOB.json ANSWERS.npz
+"""Does a job (see job.py) with transformers: python with_transformers.py JOB.json ANSWERS.npz"""
 
-A job is {name: {"task": …, …}}; arrays come back in the .npz, everything else beside it in a .json.
-"""
-
-import json
 import os
-import sys
-from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
-import numpy as np
 import torch
+from job import do_job
 from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 # More threads than free cores wait for each other.
@@ -91,14 +85,5 @@ def make(task):
 TASKS = {task.__name__: task for task in (logits, nats, greedy, tokenize, plain, chat, make)}
 
 
-def main():
-    job, answers = Path(sys.argv[1]), Path(sys.argv[2])
-    found = {name: TASKS[task["task"]](task) for name, task in json.loads(job.read_text()).items()}
-    arrays = {name: value for name, value in found.items() if isinstance(value, np.ndarray)}
-    np.savez(answers, **arrays)
-    others = {name: value for name, value in found.items() if name not in arrays}
-    answers.with_suffix(".json").write_text(json.dumps(others))
-
-
 if __name__ == "__main__":
-    main()
+    do_job(TASKS)

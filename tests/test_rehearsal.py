@@ -1,0 +1,262 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from lives import READING, new_life, open_session, write_book
+
+from model.chat import Message, encode_answer, encode_chat, encode_prompt
+from train.answers import answer_all
+from train.flat_tree import tree_digest
+from train.own_replies import ordinary_prompts, own_replies
+from train.probes import guard_prompts, probe, probe_batch, retention
+from train.recipe import RECIPES, Recipe
+from train.rehearsal import answer_document, lesson_rehearsal, make_shelf, pack
+from train.schedule import Exchange, taught
+from train.windows import EncodedBook, EncodedDocument
+
+CONTEXT = 128
+QUICK = Recipe(
+    learning_rate=1e-2, windows=2, own=0, passages=0, dialogues=0, chats=0.0, reworded=0.0
+)
+OWN = (Exchange("Hello", "Good day."), Exchange("Where is my hat?", "I do not know."))
+
+
+def draws(seed=0):
+    return np.random.Generator(np.random.Philox(key=seed))
+
+
+def some_items(count):
+    items = ()
+    for number in range(count):
+        items, _ = taught(items, number + 2, Exchange(f"Where is thing {number}?", "Here."), 0)
+    return items
+
+
+@pytest.fixture
+def read(tokenizer):
+    prose = np.array([tokenizer.document, *tokenizer.encode("The cat sat on the mat. " * 40)])
+    talk, weights = encode_chat(tokenizer, [Message("user", "Hi"), Message("assistant", "Yes.")])
+    documents = (
+        EncodedDocument(prose, np.r_[0.0, np.ones(len(prose) - 1)]),
+        EncodedDocument(np.array(talk), np.array(weights)),
+    )
+    return make_shelf([EncodedBook("a book", "a", documents, ())])
+
+
+def rehearse(tokenizer, read, recipe=RECIPES["rehearsed"], items=(), own=OWN, seed=0):
+    said = Exchange("Who are you?", "I am Ada.")
+    prompt = encode_prompt(tokenizer, [Message("user", said.say)], CONTEXT)
+    lesson = answer_document(prompt, encode_answer(tokenizer, said.answer))
+    return lesson_rehearsal(
+        lesson, said, items, own, read, tokenizer, CONTEXT, 9, recipe, draws(seed)
+    )
+
+
+def texts(tokenizer, batch):
+    """The documents of a batch as text, marks left out."""
+    found = []
+    for tokens_T, segments_T in zip(batch.tokens_BT, batch.segments_BT, strict=True):
+        found += [tokenizer.decode(tokens_T[segments_T == n]) for n in np.unique(segments_T)]
+    return [text for text in found if text.strip("\x00 ")]
+
+
+def test_a_batch_holds_the_lesson_old_lessons_own_replies_prose_and_talk(tokenizer, read):
+    found = texts(tokenizer, rehearse(tokenizer, read, items=some_items(3)).batch)
+    for words in ("I am Ada", "Here", "Good day", "The cat sat", "Yes"):
+        assert any(words in text for text in found), words
+
+
+def test_the_lesson_comes_with_and_without_the_conversation_before_it(tokenizer, read):
+    batch = rehearse(tokenizer, read).batch
+    assert sum("I am Ada" in text for text in texts(tokenizer, batch)) == 2
+
+
+def test_the_answers_of_old_lessons_are_found_in_the_batch(tokenizer, read):
+    rehearsal = rehearse(tokenizer, read, items=some_items(5))
+    assert {answer.item for answer in rehearsal.answers} == set(range(5))
+    want = encode_answer(tokenizer, "Here.")
+    for answer in rehearsal.answers:
+        got = rehearsal.batch.targets_BT[answer.row, answer.start : answer.stop]
+        assert got.tolist() == want
+
+
+def test_every_lesson_and_own_reply_weighs_the_same_whatever_its_length(tokenizer, read):
+    recipe = dataclasses.replace(RECIPES["rehearsed"], passages=0, dialogues=0, lesson_weight=3.0)
+    batch = rehearse(tokenizer, read, recipe, items=some_items(4)).batch
+    assert np.sum(batch.weights_BT) == pytest.approx(2 * 3.0 + 4 + 2)
+
+
+def test_an_own_reply_to_what_was_taught_is_not_rehearsed(tokenizer, read):
+    items, _ = taught((), 2, Exchange("where is MY hat", "On the shelf."), 0)
+    found = " ".join(texts(tokenizer, rehearse(tokenizer, read, items=items).batch))
+    assert "On the shelf" in found
+    assert "I do not know" not in found
+
+
+def test_the_same_draws_give_the_same_batch(tokenizer, read):
+    one, same, other = (
+        rehearse(tokenizer, read, items=some_items(20), seed=seed).batch.tokens_BT
+        for seed in (0, 0, 1)
+    )
+    assert np.array_equal(one, same)
+    assert not np.array_equal(one, other)
+
+
+def test_the_lesson_alone_is_one_row(tokenizer, read):
+    batch = rehearse(tokenizer, read, RECIPES["seed"], items=some_items(3)).batch
+    assert batch.tokens_BT.shape == (1, CONTEXT)
+    assert [text.count("Ada") for text in texts(tokenizer, batch)] == [1]
+
+
+def test_pieces_do_not_overlap_and_what_finds_no_room_is_left_out():
+    pieces = [answer_document([1] * 10, [n] * 20) for n in range(2, 12)]
+    rehearsal = pack(pieces, 2, 64)
+    assert [(a.row, a.start, a.stop) for a in rehearsal.answers] == []
+    batch = rehearsal.batch
+    assert np.sum(batch.weights_BT) == 4 * 20
+    assert [len(np.unique(row)) for row in batch.segments_BT] == [3, 3]
+    assert np.sum(batch.tokens_BT == 6) == 0
+
+
+def test_only_an_ordinary_rate_is_a_recipe():
+    with pytest.raises(ValueError, match="positive number"):
+        Recipe(learning_rate=float("nan"))
+
+
+def test_prompts_that_ship_are_many_and_different():
+    ordinary, guards = ordinary_prompts(), guard_prompts()
+    assert len(set(ordinary)) == len(ordinary) == 400
+    assert len(set(guards)) == len(guards) == 64
+    assert not set(ordinary) & set(guards)
+
+
+@pytest.fixture(scope="module")
+def taught_life(tmp_path_factory, alice_text):
+    """A life that has read a page and slept over one lesson and then had another."""
+    workdir = tmp_path_factory.mktemp("taught") / "life"
+    new_life(workdir, alice_text)
+    with open_session(workdir) as session:
+        book = write_book(workdir.parent, alice_text)
+        for _ in session.read([book], READING):
+            pass
+        session.recipe = QUICK
+        session.say("My cat?").teach("Dinah.")
+        session.sleep(80)
+        session.say("Who?").teach("Alice, said the Caterpillar.")
+    return workdir
+
+
+def test_answers_to_many_prompts_are_those_of_the_cached_decoder(taught_life):
+    with open_session(taught_life, read_only=True) as session:
+        session.life.context_file.unlink()
+        session.sampling = dataclasses.replace(session.sampling, replies=1, temperature=0.0)
+        life, config = session.life, session.state.config
+        says = ["My cat?", "Who?", "Hello there", "What?"]
+        prompts = [encode_prompt(life.tokenizer, [Message("user", say)], 40) for say in says]
+        found = answer_all(
+            session.state.train.params,
+            prompts,
+            life.tokenizer,
+            config.model,
+            config.dtype,
+            length=46,
+            limit=6,
+        )
+        for say, answer in zip(says, found, strict=True):
+            (reply,) = session.say(say).replies
+            assert answer == (reply.text if reply.ended else None)
+        assert found[0] == "Dinah."
+
+
+def test_sampled_answers_depend_on_the_key_and_the_place_alone(taught_life):
+    import jax
+
+    with open_session(taught_life, read_only=True) as session:
+        life, config = session.life, session.state.config
+        prompt = encode_prompt(life.tokenizer, [Message("user", "Who?")], 40)
+
+        def sample(count, seed):
+            return answer_all(
+                session.state.train.params,
+                [prompt] * count,
+                life.tokenizer,
+                config.model,
+                config.dtype,
+                length=46,
+                limit=10,
+                temperature=1.5,
+                key=jax.random.key(seed),
+            )
+
+        assert sample(3, 0) == sample(8, 0)[:3]
+        assert sample(8, 0) != sample(8, 1)
+
+
+def test_own_replies_are_what_the_model_says_to_ordinary_prompts(taught_life):
+    with open_session(taught_life, read_only=True) as session:
+        state = session.state
+        own = own_replies(
+            state.train.params, session.life.tokenizer, state.config.model, state.config.dtype
+        )
+        assert {reply.say for reply in own} <= set(ordinary_prompts())
+        assert "Dinah." in {reply.answer for reply in own}
+
+
+def test_retention_tells_which_lessons_are_still_known(taught_life):
+    with open_session(taught_life, read_only=True) as session:
+        (row,) = retention(session.life, session.state)
+        assert (row.since, row.lessons, row.known) == (0, 2, 1)
+
+
+def test_the_probe_is_the_loss_of_the_answer_here_and_elsewhere(taught_life):
+    with open_session(taught_life, read_only=True) as session:
+        tokenizer = session.life.tokenizer
+        prompt = encode_prompt(tokenizer, [Message("user", "My cat?")], 40)
+        answer = encode_answer(tokenizer, "Dinah.")
+        batch = probe_batch(tokenizer, prompt, answer, session.state.config.model.context)
+        found = probe(session.state, batch)
+        assert found.loss < 0.3
+        assert np.sum(batch.weights_BT[1]) % len(answer) == 0 < np.sum(batch.weights_BT[1])
+
+
+def test_a_sleep_rehearses_and_is_lived_again(taught_life, tmp_path):
+    import shutil
+
+    workdir = tmp_path / "life"
+    shutil.copytree(taught_life, workdir)
+    with open_session(workdir) as session:
+        before = session.state.memory.items
+        session.recipe = QUICK
+        slept = session.sleep(3)
+        assert (slept.updates, slept.rehearsed) == (3, 2)
+        after = session.state.memory.items
+        assert [b.exposures + 3 for b in before] == [a.exposures for a in after]
+        assert session.state.memory.own == ()
+        digest = tree_digest(session.state.train)
+        session.undo(session.plan_undo(event=slept.event))
+        assert tree_digest(session.state.train) != digest
+        session.undo(session.plan_redo())
+        assert tree_digest(session.state.train) == digest
+        assert session.state.memory.items == after
+
+
+def test_without_learning_a_turn_leaves_no_trace(taught_life, tmp_path):
+    import shutil
+
+    workdir = tmp_path / "life"
+    shutil.copytree(taught_life, workdir)
+    with open_session(workdir) as session:
+        last = session.life.journal.last()
+        session.learn_from_now(False)
+        turn = session.say("Who?")
+        with pytest.raises(ValueError, match="learning is off"):
+            turn.teach("You.")
+        assert session.life.journal.last() == last
+        session.learn_from_now(True)
+        assert session.say("Who?").teach("You.").contradicts == "Alice, said the Caterpillar."
+
+
+def test_an_unlikely_word_is_a_surprise(taught_life):
+    with open_session(taught_life, read_only=True) as session:
+        turn = session.say("My cat?")
+        assert session.surprise(turn, "Dinah.").p > session.surprise(turn, "Zzyzx!").p

@@ -1,0 +1,83 @@
+import json
+
+import numpy as np
+
+from train.schedule import (
+    KNOWN_NATS,
+    MAX_INTERVAL,
+    Exchange,
+    Memory,
+    after_reading,
+    choose,
+    read_memory,
+    rehearsed,
+    taught,
+    write_memory,
+)
+
+CAT = Exchange("What is my cat called?", "Pickle.")
+
+
+def draws():
+    return np.random.Generator(np.random.Philox(key=0))
+
+
+def some_items(count):
+    items = ()
+    for number in range(count):
+        items, _ = taught(items, number + 2, Exchange(f"Question {number}?", "Yes."), number)
+    return items
+
+
+def test_the_newer_of_two_answers_wins():
+    items, contradicts = taught((), 2, CAT, 0)
+    assert contradicts is None
+    items, contradicts = taught(items, 4, Exchange("what is MY cat called", "Waffles."), 1)
+    assert contradicts == "Pickle."
+    assert [(item.event, item.said.answer) for item in items] == [(4, "Waffles.")]
+
+
+def test_the_same_lesson_again_is_one_more_exposure_of_one_item():
+    items = ()
+    for number in range(100):
+        items, contradicts = taught(items, number + 2, CAT, number)
+        assert contradicts is None
+    assert [(item.event, item.exposures) for item in items] == [(101, 100)]
+
+
+def test_the_least_exposed_come_first():
+    items = some_items(6)
+    items = rehearsed(items, dict.fromkeys((0, 1, 2, 4), 3.0), 6)
+    assert set(choose(items, 7, 2, draws())) == {3, 5}
+
+
+def test_a_known_lesson_comes_back_at_growing_distances_and_a_lost_one_at_once():
+    items = some_items(1)
+    now, distances = 1, []
+    for _ in range(8):
+        items = rehearsed(items, {0: KNOWN_NATS / 2}, now)
+        distances.append(items[0].due - now)
+        now = items[0].due
+    assert distances == [3, 7, 15, 31, 63, 63, 63, 63]
+    assert max(distances) == MAX_INTERVAL
+    lost = rehearsed(items, {0: 2 * KNOWN_NATS}, now)
+    assert lost[0].due == now + 1
+
+
+def test_items_that_are_not_due_wait_for_those_that_are():
+    items = rehearsed(some_items(4), {0: 0.0, 1: 0.0}, 4)
+    assert set(choose(items, 5, 2, draws())) == {2, 3}
+    assert len(choose(items, 5, 10, draws())) == 4
+
+
+def test_reading_lets_the_own_replies_be_taken_anew():
+    memory = Memory(some_items(1), (CAT,), ("a",))
+    assert after_reading(memory, ["b", "a"]) == Memory(memory.items, (), ("a", "b"))
+
+
+def test_a_memory_survives_json():
+    items = rehearsed(some_items(3), {1: 0.0}, 5)
+    memory = Memory(items, (CAT,), ("a", "b"))
+    words = {item.event: {"say": item.said.say, "answer": item.said.answer} for item in items}
+    written = json.loads(json.dumps(write_memory(memory)))
+    assert read_memory(written, words.__getitem__) == memory
