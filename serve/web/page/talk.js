@@ -126,7 +126,6 @@ async function askFor(text) {
   $("words").blur();
   showAsked(text);
   cards.forEach((one) => { one.text.textContent = ""; one.item.classList.remove("taught"); });
-  line([]);
   try {
     for await (const [name, value] of await say(text)) {
       if (name === "job") job = value.job;
