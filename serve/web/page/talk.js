@@ -180,6 +180,7 @@ async function comeBack() {
 
 // Asks first when the answer would be a big surprise and could leak into others.
 async function teachTyped(text) {
+  line([]);
   const { warning } = await post("/api/warning", { turn: turn.turn, teach: text });
   const how = warning
     ? await ask("This answer would surprise the model", el("p", {}, warning),
@@ -192,6 +193,7 @@ function learn(how) {
   if (phase !== "choosing") return null;
   return tell(async () => {
     setPhase("busy");
+    line([]);
     try {
       const lesson = await post("/api/lesson", { turn: turn.turn, ...how }, newKey());
       done();
