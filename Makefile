@@ -39,8 +39,8 @@ interop: .venv/test .venv-peers/made
 bench: .venv/test .venv-peers/made
 	$(BIN)/python -m bench.performance
 
-# Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call, and 1,000 requests to
-# a live server; an hour or two.
+# Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call, and 1,000 requests
+# to a live server; an hour or two.
 soak: .venv/test
 	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 APPRENTICE_LESSONS=200 \
 	  $(BIN)/pytest -s tests/soak_killed.py tests/soak_damage.py tests/soak_long_life.py

@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
-from model.chat import Message, fitting_messages, format_context, parse_context
-from train.context_file import changing_context, read_context
-from train.durable import write_file
+from model.chat import Message, fitting_messages, parse_context
+from train.context_file import changing_context, read_context, write_context
 from train.life import Life
 from train.talk import spoken
 
@@ -22,8 +21,7 @@ class Conversation:
 
     def edit(self, text: str) -> None:
         """The file holds the turns that `text` has, as `parse_context` reads them."""
-        words = format_context(parse_context(text))
-        write_file(self.life.context_file, words.encode())
+        write_context(self.life.context_file, self.life.journal, parse_context(text))
 
     def after(self, say: str, answer: str, room: int) -> Sequence[Message]:
         """The turns with one more exchange, the oldest left out until they have `room` tokens."""

@@ -7,25 +7,21 @@ with Session.open(workdir) as session:
 """
 
 import dataclasses
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
 from grow.plan import Plan
 from model.chat import Message, encode_answer, encode_prompt
-from model.transformer import Params
-from serve.autosave import Autosave
 from serve.conversation import Conversation
-from serve.sample import Reply, SamplingConfig, compute_copy, sample_replies
+from serve.open_model import OpenModel
+from serve.sample import Reply, SamplingConfig, sample_replies
 from serve.turn import Turn, question_before, replies_data
 from train.books import Book
 from train.effective import effective_count, gone_with
-from train.evaluate import quick_held_out
 from train.growth import GrowthReport, grow_life
-from train.lesson import Kind, Lesson, Question, give_lesson, settle, with_own_replies
+from train.lesson import Kind, Lesson, Question, give_lesson, with_own_replies
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
 from train.probes import Surprise, surprise
 from train.reading import Report, read_books
@@ -34,46 +30,23 @@ from train.recipe import RECIPES
 from train.records import Event
 from train.replay import Say, Watch, restore
 from train.sleep import Sleep, give_sleep
-from train.state import TrainState
 from train.talk import FORGET, context_after_undo
 from train.undo import UndoPlan, last_undo, plan_undo, undo
 
-# Held-out windows measured after every lesson, in all.
-QUICK_WINDOWS = 4
 
-
-class Session:
-    """One open model folder and its present weights; the only mutable record of a conversation."""
+class Session(OpenModel):
+    """A conversation with an open model; the only mutable record of one."""
 
     def __init__(
         self, life: Life, state: LifeState, sampling: SamplingConfig, unsaved: float = 0.0
     ) -> None:
-        self.life = life
-        self._state = state
-        self._settling = threading.Lock()
+        super().__init__(life, state, unsaved)
         self.sampling = sampling
         self.recipe = RECIPES["rehearsed"]
         # Whether turns are written down and may become lessons, and where their words come from.
         self.learning, self.origin = life.lock is not None, "python"
-        self._copy = None
-        self._held_out: float | None = None
         self._closed, self._taught = 0, set[int]()
-        self._autosave = Autosave(life, unsaved)
         self._conversation = Conversation(life)
-
-    @property
-    def state(self) -> LifeState:
-        """The present state; what the last lesson still owes is made first."""
-        with self._settling:
-            if self._state.owed is not None:
-                started = time.monotonic()
-                self._state, self._copy = settle(self.life, self._state), None
-                self._autosave.unsaved += time.monotonic() - started
-            return self._state
-
-    @state.setter
-    def state(self, state: LifeState) -> None:
-        self._state = state
 
     @classmethod
     def open(
@@ -99,27 +72,6 @@ class Session:
             life.close()
             raise
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Everything is saved and the folder is free."""
-        try:
-            self.close_lessons()
-        finally:
-            self.life.close()
-
-    def close_lessons(self) -> None:
-        """What was learned since the last checkpoint is in one."""
-        self._autosave.save_all(self.state)
-
-    def save(self) -> str:
-        """A checkpoint of the present state exists; returns its digest."""
-        return self._autosave.save(self.state)
-
     def context(self) -> list[Message]:
         """The conversation so far, as the context file has it now."""
         return self._conversation.messages()
@@ -135,10 +87,6 @@ class Session:
         with self._conversation.becomes([]):
             event = self.life.journal.append(FORGET, {})
         self.state = self.state._replace(event=event.id)
-
-    def _require_writer(self, what: str) -> None:
-        if self.life.lock is None:
-            raise ValueError(f"this session only reads; open the folder for writing to {what}.")
 
     def say(self, text: str) -> Turn:
         """The finished turn: all replies to `text`, written to the journal."""
@@ -167,12 +115,6 @@ class Session:
                 break
         question = Question(text, prompt, room=room)
         yield self._journaled(Turn(self, self.state.event, question, messages, tuple(replies)))
-
-    def weights(self) -> Params:
-        """The parameters as products use them, for sampling."""
-        if self._copy is None:
-            self._copy = compute_copy(self.state.train.params, self.state.config.dtype)
-        return self._copy
 
     def _journaled(self, turn: Turn) -> Turn:
         """The turn as the journal has it; as it is while nothing is learned."""
@@ -252,30 +194,6 @@ class Session:
         self._restore(watch)
         self._autosave.save_when_due(self.state)
         return event
-
-    @contextmanager
-    def _restored_after_failure(self) -> Iterator[None]:
-        """A step may have used up the arrays; the folder still has what was acknowledged."""
-        try:
-            yield
-        except BaseException:
-            self._restore()
-            raise
-
-    def _restore(self, watch: Watch = lambda _: None) -> None:
-        """The state is what the folder says; the old one is let go first, to save its memory."""
-        self._copy, self._held_out, self._autosave.unsaved = None, None, 0.0
-        self._state = self._state._replace(train=TrainState({}, {}))
-        self._state, self._autosave.unsaved = restore(self.life, watch=watch)
-
-    def held_out_change(self) -> tuple[float, float] | None:
-        """Bits per byte on a few held-out windows before and after the last lesson, if any."""
-        before, self._held_out = self._held_out, self.held_out()
-        return None if before is None or self._held_out is None else (before, self._held_out)
-
-    def held_out(self) -> float | None:
-        """Bits per byte on a few held-out windows of the books read; None before the first book."""
-        return quick_held_out(self.life, self._state, QUICK_WINDOWS)
 
     def grow(self, plan: Plan, noise: float = 0.0) -> GrowthReport:
         """The model is larger, says the same, and is saved so; see `grow_life`."""

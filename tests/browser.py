@@ -38,9 +38,9 @@ def chromium() -> Iterator[Browser]:
 
 
 def watched(browser: Browser, **options) -> Watched:
-    """A new page in a context of its own; a step that takes half a minute fails."""
+    """A new page in a context of its own; a step that takes two minutes fails."""
     context = browser.new_context(**options)
-    context.set_default_timeout(30_000)
+    context.set_default_timeout(120_000)
     page = context.new_page()
     found = Watched(page, [], [])
     page.on("console", lambda m: found.complaints.append(m.text) if m.type != "log" else None)

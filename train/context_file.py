@@ -54,6 +54,12 @@ def changing_context(path: Path, journal: Journal, messages: Sequence[Message]) 
     settle_context(path, journal)
 
 
+def write_context(path: Path, journal: Journal, messages: Sequence[Message]) -> None:
+    """The file holds these turns, durably, as its owner edited them; no event knows of it."""
+    settle_context(path, journal)
+    write_file(path, format_context(messages).encode())
+
+
 def settle_context(path: Path, journal: Journal) -> None:
     """What the newest event made of the conversation has the file's name; nothing else waits.
 

@@ -1,6 +1,7 @@
 """Books as the page shows them: what was cut, what is left to read, and the curve of a life."""
 
 import functools
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from train.windows import count_windows
 
 SUFFIXES = (".txt", ".jsonl")
 _SHOWN = 1200
-_MOST_POINTS = 400
+_MOST_POINTS, _FEWEST_WINDOWS = 400, 8
 
 
 class Upload(NamedTuple):
@@ -136,13 +137,14 @@ def books_known(life: Life, shelf: Shelf, context: int) -> list[dict[str, Any]]:
                 "passes": 0,
                 "windows_read": 0,
                 "held_out": None,
+                "finished": None,
             },
         )
         if event.kind == "read":
             row["windows_read"] = event.data["first"] + event.data["windows"]
         elif event.kind == "book":
             row |= {"passes": event.data["pass"] + 1, "windows_read": 0}
-            row["held_out"] = event.data["held_out"]
+            row |= {"held_out": event.data["held_out"], "finished": event.id}
     for row in found.values():
         if row["windows_read"]:
             row["windows"] = count_windows(life.library.get(row["books"]), context)
@@ -162,20 +164,23 @@ def reading_curve(life: Life, shelf: Shelf) -> dict[str, list[Any]]:
 
     From the journal, so that it is the same after a reload and after a restart.
     """
-    windows, bits, books, total = [], [], [], 0
-    for event in effective_events(life.journal, kinds=("read",)):
-        total += event.data["windows"]
-        windows.append(total)
-        bits.append(event.data["loss_bits_per_byte"])
-        books.append(shelf.name(event.data["books"]))
-    joined = -(-len(windows) // _MOST_POINTS) or 1
-    starts = range(0, len(windows), joined)
+    rows = [event.data for event in effective_events(life.journal, kinds=("read",))]
+    least = max(_FEWEST_WINDOWS, sum(row["windows"] for row in rows) // _MOST_POINTS)
+    groups: list[list[dict[str, Any]]] = []
+    for row in rows:
+        if not groups or sum(other["windows"] for other in groups[-1]) >= least:
+            groups.append([])
+        groups[-1].append(row)
+    if len(groups) > 1 and sum(row["windows"] for row in groups[-1]) < least:
+        groups[-2] += groups.pop()
+    ends = itertools.accumulate(sum(row["windows"] for row in group) for group in groups)
     return {
-        "windows": [windows[min(start + joined, len(windows)) - 1] for start in starts],
-        "bits": [_mean(bits[start : start + joined]) for start in starts],
-        "books": [books[start] for start in starts],
+        "windows": list(ends),
+        "bits": [_mean(group) for group in groups],
+        "books": [shelf.name(group[0]["books"]) for group in groups],
     }
 
 
-def _mean(values: list[float]) -> float:
-    return sum(values) / len(values)
+def _mean(rows: Sequence[dict[str, Any]]) -> float:
+    windows = sum(row["windows"] for row in rows)
+    return sum(row["loss_bits_per_byte"] * row["windows"] for row in rows) / windows

@@ -214,9 +214,13 @@ def _plan(session: Session, wanted: dict[str, Any]) -> UndoPlan:
 
 async def context(house: House, request: Request) -> Response:
     """The text of the context file, and its fingerprint for a later edit."""
-    house.origin(request)
-    text = format_context(house.session.context())
-    return JSONResponse({"text": text, "sha256": _fingerprint(text)})
+
+    def work(session: Session, job: Job) -> dict[str, Any]:
+        del job
+        text = format_context(session.context())
+        return {"text": text, "sha256": _fingerprint(text)}
+
+    return JSONResponse(await result(house.start(request, "context", "the context file", work)))
 
 
 async def edit_context(house: House, request: Request) -> Response:

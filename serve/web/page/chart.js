@@ -25,7 +25,7 @@ export function chart(box, label, x, series, empty) {
   new uPlot({
     width: Math.max(box.clientWidth, 200), height: 190, legend: { show: false }, cursor: { show: !one },
     scales: { x: { time: false, range: one ? [x[0] - 1, x[0] + 1] : undefined } },
-    axes: [{ ...axis, label, labelSize: 16, size: 34, labelFont: "12px sans-serif" }, { ...axis, size: 52 }],
+    axes: [{ ...axis, label, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 2e4, 5e4, 1e5, 1e6], labelSize: 16, size: 34, labelFont: "12px sans-serif" }, { ...axis, size: 52 }],
     series: [{ label }, ...series.map((each, index) => ({ label: each.name, ...style(index) }))],
   }, [x, ...series.map((each) => each.values)], figure);
 }

@@ -25,6 +25,7 @@ export async function show() {
   known = await get("/api/books");
   drawUploads();
   drawBooks();
+  drawReport();
   await drawCurve();
 }
 
@@ -41,9 +42,8 @@ export function update(state, visible) {
       : "Measuring held-out text before the first window…";
     $("reading-stop").disabled = reading.state === "stopping" || !bar;
   }
-  const report = state.notices.filter((notice) => notice.kind === "book").at(-1);
-  drawReport(reading ? null : report);
-  const now = JSON.stringify([bar?.step, report?.number, state.event]);
+  if (reading) $("report").hidden = true;
+  const now = JSON.stringify([bar?.step, Boolean(reading), state.event]);
   if (visible && now !== seen) {
     seen = now;
     tell(reading ? drawCurve : show);
@@ -126,11 +126,13 @@ async function drawCurve() {
   chart($("curve"), "windows read in this life", windows, [{ name: "bits per byte", values: bits }], "The curve begins with the first window.");
 }
 
-function drawReport(notice) {
-  $("report").hidden = !notice;
-  if (!notice) return;
-  const held = Object.entries(notice.report?.held_out || {});
+// What the last finished reading did to every book, from the journal.
+function drawReport() {
+  const last = known.books.filter((book) => book.finished).sort((a, b) => a.finished - b.finished).at(-1);
+  $("report").hidden = !last;
+  if (!last) return;
+  const held = Object.entries(last.held_out);
   const rows = held.map(([name, { before, after }]) => [name, num(fixed(before)), num(fixed(after)), change(before, after)]);
-  $("report").replaceChildren(el("h2", {}, "What this reading changed"), el("p", {}, notice.line.split("; ")[0]),
-    ...(rows.length ? [table(["held-out bits per byte", num("before"), num("after"), num("change")], rows)] : []));
+  $("report").replaceChildren(el("h2", {}, `What the reading of ${last.name} changed`),
+    table(["held-out bits per byte", num("before"), num("after"), num("change")], rows));
 }

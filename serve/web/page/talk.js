@@ -126,7 +126,6 @@ async function askFor(text) {
   $("words").blur();
   showAsked(text);
   cards.forEach((one) => { one.text.textContent = ""; one.item.classList.remove("taught"); });
-  line([]);
   try {
     for await (const [name, value] of await say(text)) {
       if (name === "job") job = value.job;
@@ -181,6 +180,7 @@ async function comeBack() {
 
 // Asks first when the answer would be a big surprise and could leak into others.
 async function teachTyped(text) {
+  line([]);
   const { warning } = await post("/api/warning", { turn: turn.turn, teach: text });
   const how = warning
     ? await ask("This answer would surprise the model", el("p", {}, warning),
@@ -193,6 +193,7 @@ function learn(how) {
   if (phase !== "choosing") return null;
   return tell(async () => {
     setPhase("busy");
+    line([]);
     try {
       const lesson = await post("/api/lesson", { turn: turn.turn, ...how }, newKey());
       done();

@@ -1,0 +1,102 @@
+"""The present weights of an open model folder: kept whole, saved in time, measured."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from model.transformer import Params
+from serve.autosave import Autosave
+from serve.sample import compute_copy
+from train.evaluate import quick_held_out
+from train.lesson import settle
+from train.life import Life, LifeState
+from train.replay import Watch, restore
+from train.state import TrainState
+
+# Held-out windows measured after every lesson, in all.
+QUICK_WINDOWS = 4
+
+
+class OpenModel:
+    """One open model folder and its state. A context manager: leaving it saves and closes."""
+
+    def __init__(self, life: Life, state: LifeState, unsaved: float = 0.0) -> None:
+        self.life = life
+        self._state = state
+        self._settling = threading.Lock()
+        self._copy: Params | None = None
+        self._held_out: float | None = None
+        self._autosave = Autosave(life, unsaved)
+
+    @property
+    def state(self) -> LifeState:
+        """The present state; what the last lesson still owes is made first."""
+        with self._settling:
+            if self._state.owed is not None:
+                started = time.monotonic()
+                with self._restored_after_failure():
+                    self._state, self._copy = settle(self.life, self._state), None
+                self._autosave.unsaved += time.monotonic() - started
+            return self._state
+
+    @state.setter
+    def state(self, state: LifeState) -> None:
+        self._state = state
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Everything is saved and the folder is free."""
+        try:
+            self.close_lessons()
+        finally:
+            self.life.close()
+
+    def close_lessons(self) -> None:
+        """What was learned since the last checkpoint is in one."""
+        self._autosave.save_all(self.state)
+
+    def save(self) -> str:
+        """A checkpoint of the present state exists; returns its digest."""
+        return self._autosave.save(self.state)
+
+    def weights(self) -> Params:
+        """The parameters as products use them, for sampling."""
+        state = self.state
+        if self._copy is None:
+            self._copy = compute_copy(state.train.params, state.config.dtype)
+        return self._copy
+
+    def held_out_change(self) -> tuple[float, float] | None:
+        """Bits per byte on a few held-out windows before and after the last lesson, if any."""
+        before, self._held_out = self._held_out, self.held_out()
+        return None if before is None or self._held_out is None else (before, self._held_out)
+
+    def held_out(self) -> float | None:
+        """Bits per byte on a few held-out windows of the books read; None before the first book."""
+        return quick_held_out(self.life, self._state, QUICK_WINDOWS)
+
+    def _require_writer(self, what: str) -> None:
+        if self.life.lock is None:
+            raise ValueError(f"this session only reads; open the folder for writing to {what}.")
+
+    @contextmanager
+    def _restored_after_failure(self) -> Iterator[None]:
+        """A step may have used up the arrays; the folder still has what was acknowledged."""
+        try:
+            yield
+        except BaseException:
+            self._restore()
+            raise
+
+    def _restore(self, watch: Watch = lambda _: None) -> None:
+        """The state is what the folder says; the old one is let go first, to save its memory."""
+        self._copy, self._held_out, self._autosave.unsaved = None, None, 0.0
+        self._state = self._state._replace(train=TrainState({}, {}), owed=None)
+        self._state, self._autosave.unsaved = restore(self.life, watch=watch)
