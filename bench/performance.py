@@ -65,7 +65,7 @@ FULL = Scale(
     roof={"side": 2048, "bytes": 2**28, "repeats": 5},
 )
 TINY = Scale(
-    sizes={"context": 64, "vocab_size": 2048, "n_layers": 2},
+    sizes={"context": 128, "vocab_size": 2048, "n_layers": 2},
     steps=(("2m", 1),),
     replies=("2m",),
     lessons=("2m",),
