@@ -241,6 +241,10 @@ def open_life(workdir: Path, *, read_only: bool = False) -> Life:
         try:
             birth = _read_birth(journal, workdir)
             tokenizer = _read_tokenizer(workdir / "tokenizer.model", birth["tokenizer"])
+            library = Library(workdir / "books", tokenizer)
+            life = Life(workdir, journal, tokenizer, library, birth, lock)
+            if lock is not None:
+                settle_context(life.context_file, journal)
         except BaseException:
             journal.close()
             raise
@@ -248,10 +252,6 @@ def open_life(workdir: Path, *, read_only: bool = False) -> Life:
         if lock is not None:
             lock.__exit__()
         raise
-    library = Library(workdir / "books", tokenizer)
-    life = Life(workdir, journal, tokenizer, library, birth, lock)
-    if lock is not None:
-        settle_context(life.context_file, journal)
     return life
 
 
