@@ -45,10 +45,21 @@ def test_the_same_lesson_again_is_one_more_exposure_of_one_item():
     assert [(item.event, item.exposures) for item in items] == [(101, 100)]
 
 
-def test_the_least_exposed_come_first():
+def test_half_of_the_places_are_for_the_least_exposed():
     items = some_items(6)
     items = rehearsed(items, dict.fromkeys((0, 1, 2, 4), 3.0), 6)
-    assert set(choose(items, 7, 2, draws())) == {3, 5}
+    assert set(choose(items, 7, 4, draws())[:2]) == {3, 5}
+
+
+def test_new_lessons_do_not_starve_the_old_ones():
+    items, now, last = (), 0, {}
+    for now in range(300):
+        items, _ = taught(items, now + 2, Exchange(f"Question {now}?", "Yes."), now)
+        for _ in range(3):
+            for index in choose(items, now + 1, 20, draws()):
+                items = rehearsed(items, {index: 3.0}, now + 1)
+                last[index] = now
+    assert min(last.values()) > 300 - 20
 
 
 def test_a_known_lesson_comes_back_at_growing_distances_and_a_lost_one_at_once():

@@ -96,7 +96,9 @@ def apply_grow(life: Life, state: LifeState, data: dict[str, Any]) -> LifeState:
     params = grow(state.train.params, old, new, key, noise=data["noise"], release=True)
     growths = (*state.config.growths, Growth(old, born))
     config = state.config._replace(model=new, growths=growths)
-    return state._replace(train=TrainState(params, moments), config=config)
+    # The model's own replies are taken anew: a life lived again has not taken them yet by now.
+    memory = state.memory._replace(own=())
+    return state._replace(train=TrainState(params, moments), config=config, memory=memory)
 
 
 def require_room(life: Life, plan: Plan) -> None:

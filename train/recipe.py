@@ -27,7 +27,7 @@ class Recipe:
     passages: int = 2
     chats: float = 0.3
     reworded: float = 0.6
-    lesson_weight: float = 2.0
+    lesson_weight: float = 1.0
     own_weight: float = 1.0
     window_weight: float = 20.0
     fresh_moments: bool = False

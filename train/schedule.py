@@ -9,6 +9,8 @@ from train.wording import normalized
 
 # A rehearsed answer counts as known below so many nats per token.
 KNOWN_NATS = 0.1
+# A lesson is young, and comes back often, up to so many exposures.
+YOUNG_EXPOSURES = 12
 # Lessons between two rehearsals, at most.
 MAX_INTERVAL = 63
 
@@ -72,14 +74,21 @@ def taught(items: Items, event: int, said: Exchange, now: int) -> tuple[Items, s
 
 
 def choose(items: Items, now: int, count: int, draws: np.random.Generator) -> list[int]:
-    """At most `count` indices: due ones, the least exposed first, then the ones next due."""
+    """At most `count` indices: half of them young ones, the least exposed first; the most overdue.
+
+    Without the bound the newest lessons would always go first, and the older ones be forgotten.
+    """
     order = draws.random(len(items))
 
-    def urgency(index: int) -> tuple[int, int, float]:
+    def lateness(index: int) -> tuple[float, float]:
         item = items[index]
-        return max(item.due - now, 0), item.exposures, order[index]
+        return (item.due - now) / item.interval, order[index]
 
-    return sorted(range(len(items)), key=urgency)[:count]
+    young = [index for index, item in enumerate(items) if item.exposures < YOUNG_EXPOSURES]
+    young.sort(key=lambda index: (items[index].exposures, order[index]))
+    chosen = young[: (count + 1) // 2]
+    rest = sorted(set(range(len(items))) - set(chosen), key=lateness)
+    return [*chosen, *rest[: count - len(chosen)]]
 
 
 def rehearsed(items: Items, losses: Mapping[int, float], now: int) -> Items:
