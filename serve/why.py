@@ -33,6 +33,11 @@ def explain(session: Session, output: Output, turn: Turn | None, typed: str) -> 
 
 def explain_reply(session: Session, output: Output, turn: Turn, number: int) -> None:
     """What is near to reply `number` in words, and which lessons pulled towards it, is shown."""
+    output.done(*explanation(session, turn, number))
+
+
+def explanation(session: Session, turn: Turn, number: int) -> tuple[dict[str, Any], str]:
+    """What reply `number` may come from, as an object and as lines of text."""
     started = time.monotonic()
     text, ids = _reply(session, turn, number)
     say = turn.question.say
@@ -49,7 +54,7 @@ def explain_reply(session: Session, output: Output, turn: Turn, number: int) -> 
         "compared": found.compared,
         "seconds": time.monotonic() - started,
     }
-    output.done(record, "\n".join(_lines(found, text)))
+    return record, "\n".join(_lines(found, text))
 
 
 def explain_without(session: Session, output: Output, turn: Turn, number: int, event: int) -> None:

@@ -103,6 +103,15 @@ def test_an_edited_reply_and_a_typed_one_are_taught(seen, served):
     assert lesson.data["answer"] == "I am <b>Ada</b>."
 
 
+def test_the_page_tells_why_a_reply_came(seen):
+    page = seen.page
+    ask(page, "Who is Ada?")
+    page.keyboard.press("w")
+    page.wait_for_selector("#dialog >> text=Near in words")
+    assert "I am <b>Ada</b>." in page.inner_text("#dialog .why")
+    page.click("#dialog >> text=Close")
+
+
 def test_learning_can_be_off_and_none_is_a_choice(seen, served):
     page = seen.page
     lessons = served.session.state.lessons

@@ -49,7 +49,6 @@ class Board:
             "remark": self.remark,
             "replies": session.sampling.replies,
             "context": context,
-            "can_explain": hasattr(session, "why"),
         }
         self.changed()
 

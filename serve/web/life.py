@@ -15,6 +15,7 @@ from serve.web.learner import Job
 from serve.web.lines import event_line
 from serve.web.replies import Refusal, field, plain, read_object
 from serve.web.talk import undo_plan_record
+from serve.why import explanation
 from train.effective import UNDO, effective_events, undone_events
 from train.past import change_by, replay_seconds
 from train.probes import retention
@@ -162,10 +163,10 @@ class Timeline:
 
         def work(session: Session, job: Job) -> dict[str, Any]:
             del job
-            explain = getattr(session, "why", None)
-            if explain is None:
-                raise Refusal(404, "this version cannot explain replies.", "why")
-            return explain(self._house.turns[turn], reply)
+            if turn not in self._house.turns:
+                raise Refusal(404, "that turn is not known here any more; ask anew.", "why")
+            record, text = explanation(session, self._house.turns[turn], reply)
+            return {**_printable(record), "lines": text}
 
         return await self._done(request, "why", "why a reply", work)
 

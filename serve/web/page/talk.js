@@ -84,7 +84,7 @@ function drawKeys() {
     key("l", state.learning ? "Learning is on" : "Learning is off", toggle, !state.read_only),
     key("Esc", phase === "streaming" ? "Stop" : "Leave the field", escape),
   ];
-  if (state.can_explain) keys.splice(3, 0, key("w", "Why this reply", why, choosing));
+  keys.splice(3, 0, key("w", "Why this reply", why, choosing));
   const same = $("keys").textContent === keys.map((one) => one.textContent).join("")
     && keys.every((one, index) => one.disabled === $("keys").children[index].disabled);
   if (!same) $("keys").replaceChildren(...keys);
@@ -256,10 +256,10 @@ function undo() {
 }
 
 function why() {
-  if (phase !== "choosing" || !present().can_explain) return;
+  if (phase !== "choosing") return;
   tell(async () => {
     const found = await post("/api/why", { turn: turn.turn, reply: chosen + 1 });
-    await ask("Why this reply", facts(found), []);
+    await ask("Why this reply", [el("pre", { class: "why" }, found.lines)], []);
   });
 }
 
