@@ -77,7 +77,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             _FLOAT,
             "learning_rate",
             None,
-            "of reading (1e-3, then 2e-3), or of lessons when talking (1e-3)",
+            "of reading (1e-3, then 2e-3), or of lessons when talking (7e-4)",
         ),
         (_INT, "warmup_steps", None, "reading steps over which the rate rises (100)"),
         (_BOOL, "mix", False, "read the named books as one, their documents shuffled"),

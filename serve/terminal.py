@@ -186,7 +186,7 @@ def _rate(text: str) -> float:
     except ValueError:
         rate = 0.0
     if not 0 < rate < 1:
-        raise ValueError(f"/lr wants a number between 0 and 1, got {text!r}; try /lr 1e-3.")
+        raise ValueError(f"/lr wants a number between 0 and 1, got {text!r}; try /lr 7e-4.")
     return rate
 
 

@@ -24,6 +24,7 @@ def life(tmp_path_factory, alice_text):
     with open_session(folder / "life") as session:
         list(session.read([book], READING))
         session.say("Who?").teach("Alice.")
+        assert session.state.owed is None
         session._autosave.unsaved = 0.0
     return folder / "life"
 
@@ -78,7 +79,8 @@ def test_a_folder_from_another_machine_goes_on_and_says_so(life, tmp_path, comma
     told = []
     with open_session(tmp_path / "life", say=told.append) as session:
         session.say("Where?").teach("Here.")
-    assert told[1].startswith("this model was born with another processor, features;")
+    warning = "this model was born with another processor, features;"
+    assert any(sentence.startswith(warning) for sentence in told)
     code, found, _ = command(
         tmp_path / "life", "--mode=replay", f"--into={tmp_path / 'again'}", "--json"
     )

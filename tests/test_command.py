@@ -105,6 +105,7 @@ def test_report_is_one_object(command, folder):
         "damage",
         "checkpoints",
         "books",
+        "retention",
     }
     with open_session(folder / "life", read_only=True) as session:
         assert report["sha256"] == tree_digest(session.state.train)

@@ -148,4 +148,4 @@ def test_why_is_asked_while_choosing_and_after(life, tmp_path, monkeypatch, caps
     assert "knows the replies 1 to 3, got 9" in out
     assert "times as likely" in out
     assert "/why wants a reply and an event, got '/why maybe'" in out
-    assert "The learning rate of lessons is 0.0003" in out, "a command is no answer"
+    assert "The learning rate of lessons is 0.0007" in out, "a command is no answer"
