@@ -41,7 +41,8 @@ def live(workdir: Path, folder: Path, text: str) -> str:
                 layers = session.state.config.model.n_layers + 1
                 session.grow(plan_growth(session.state.config.model, {}, {"n_layers": layers}))
             turn = session.say(f"What is {number}?")
-            turn.pick(1) if number % 2 else turn.teach(f"It is {number}.")
+            worded = turn.replies[0].text.strip()
+            turn.pick(1) if number % 2 and worded else turn.teach(f"It is {number}.")
             if number in undo_after:
                 lessons = session.life.journal.events(kinds=("lesson",))
                 event = dice.choice([event.id for event in lessons])

@@ -172,7 +172,8 @@ def reading_curve(life: Life, shelf: Shelf) -> dict[str, list[Any]]:
             groups.append([])
         groups[-1].append(row)
     if len(groups) > 1 and sum(row["windows"] for row in groups[-1]) < least:
-        groups[-2] += groups.pop()
+        short = groups.pop()
+        groups[-1] += short
     ends = itertools.accumulate(sum(row["windows"] for row in group) for group in groups)
     return {
         "windows": list(ends),
