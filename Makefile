@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests notebooks
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz interop bench soak defaults growth-dip undo-figures serve-figures growth-compute growth-window growth-exactness growth-life clean
+.PHONY: run test fuzz interop bench teach soak defaults growth-dip undo-figures serve-figures growth-compute growth-window growth-exactness growth-life clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -85,6 +85,20 @@ growth-life: .venv/test
 	$(BIN)/apprentice --mode=grow --workdir=$(LIFE) --width=2 --depth=1.5 --heads=2 --context=2 --json
 	timeout -s INT 1800 $(BIN)/apprentice --mode=book --workdir=$(LIFE) --mix --book=$(BOOKS) --json || test $$? -eq 130
 	$(BIN)/python -m bench.curves reading --workdir=$(LIFE) --out=growth_life.png
+
+# The figures of docs/lessons.md: a base that reads the shelf and its dialogues for an hour, then
+# lessons by three seeds; hours.
+TEACH := .teach
+teach: .venv/test
+	$(BIN)/python -m bench.dialogue_shelf --shelf=$(BOOKS) --out=$(TEACH)/dialogues
+	timeout -s INT 3600 $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --size=10m --mix \
+	  --book=$(BOOKS) --book=$(TEACH)/dialogues --json || test $$? -eq 130
+	for seed in 0 1 2; do for what in facts corrections "picks --style=asks" "picks --style=exclaims" \
+	  "picks --style=long" "picks --style=asks --random"; do \
+	  $(BIN)/python -m bench.teach $$what --base=$(TEACH)/base --out=teach.jsonl --seed=$$seed || exit 1; \
+	done; done
+	for arm in seed seed,learning_rate=1e-4 seed,learning_rate=1e-3 vidya sgd; do \
+	  $(BIN)/python -m bench.teach facts --base=$(TEACH)/base --out=teach.jsonl --arm=$$arm || exit 1; done
 
 # What the page takes on a copy of the model in WORKDIR (docs/serve.md); some minutes, and a chromium.
 serve-figures: .venv/test

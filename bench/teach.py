@@ -60,6 +60,8 @@ def main() -> None:
     parser.add_argument("--later", type=int, default=LATER)
     parser.add_argument("--marks", type=int, default=MARK_EVERY)
     parser.add_argument("--style", choices=sorted(STYLES), default="asks")
+    parser.add_argument("--sleep", type=int, default=0, help="updates of rehearsal at the end")
+    parser.add_argument("--random", action="store_true", help="pick any reply, as a control")
     arguments = parser.parse_args()
     ways = {"facts": teach_facts, "corrections": teach_corrections, "picks": pick_replies}
     with tempfile.TemporaryDirectory() as folder:
@@ -109,6 +111,14 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
                 "seconds_with_rehearsals": float(np.median(talk.settled)),
                 **measure(session, probes, known, talk.context, full=full),
             }
+    if arguments.sleep:
+        session.recipe = recipe
+        session.sleep(arguments.sleep)
+        yield {
+            "lessons": len(lessons),
+            "slept": arguments.sleep,
+            **measure(session, probes, facts, talk.context, full=True),
+        }
 
 
 def teach_corrections(session: Session, recipe: Recipe, arguments):
@@ -138,12 +148,13 @@ def pick_replies(session: Session, recipe: Recipe, arguments):
     prompts = [line["say"] for line in load_lines("style_train")]
     prompts = [prompts[i] for i in draws.permutation(len(prompts))]
     probes = Probes.of(session, [])
-    has_style, at_random = STYLES[arguments.style], arguments.arm.startswith("random")
+    has_style, at_random = STYLES[arguments.style], arguments.random
     talk, picked = Talk(session, recipe), 0
     for number in range(len(prompts) + 1):
         if number % PICKS_PER_MARK == 0:
             yield {
                 "style": arguments.style,
+                "random": at_random,
                 "prompts": number,
                 "picks": picked,
                 **style_record(session, probes, has_style, arguments.seed),
