@@ -2,7 +2,6 @@
 
 import json
 import sys
-import unicodedata
 from typing import Any, Protocol
 
 from rich.console import Console
@@ -10,15 +9,12 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
+from serve.lines import figure, growth_lines, lesson_line, printable
 from serve.records import lesson_record, reading_record, replies_record
 from serve.turn import Turn
 from train.lesson import Lesson
-from train.probes import Surprise
 from train.reading import BookReport, Report
 from train.replay import Replayed
-
-# A typed answer with a token less likely than this is taught only after a question.
-BIG_SURPRISE = 1e-6
 
 HeldOut = tuple[float, float] | None
 
@@ -122,9 +118,12 @@ class TextOutput:
         title = f"{printable(report.book)}: {report.windows} windows, {report.seconds:.0f} s"
         table = Table("held-out bits per byte", "before", "after", title=title)
         for name, values in report.held_out.items():
-            cells = [_number(values["before"]), _number(values["after"])]
+            cells = [figure(values["before"]), figure(values["after"])]
             table.add_row(Text(printable(name)), *cells)
         self.console.print(table)
+        before, after = report.lessons["before"], report.lessons["after"]
+        if before is not None and after is not None:
+            self.say(f"Old lessons known word for word: {before:.0%} before, {after:.0%} after.")
 
     def replies(self, turn: Turn) -> None:
         for number, reply in enumerate(turn.replies, start=1):
@@ -142,7 +141,7 @@ class TextOutput:
             self.say(f"{'check':<12}{sentence}")
         table = Table("book", "held-out bits per byte")
         for row in record["books"]:
-            table.add_row(Text(printable(row["book"])), _number(row["held_out_bits_per_byte"]))
+            table.add_row(Text(printable(row["book"])), figure(row["held_out_bits_per_byte"]))
         self.console.print(table)
         if record["retention"]:
             table = Table("lessons since", "lessons", "known word for word")
@@ -194,72 +193,6 @@ class TextOutput:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
-
-
-def lesson_line(lesson: Lesson, held_out: HeldOut) -> str:
-    """What a lesson did, in one line."""
-    parts = [
-        f"lesson {lesson.number} {'picked' if lesson.kind == 'pick' else 'typed'}",
-        f"loss {lesson.loss_before:.2f} → {lesson.loss_after:.2f}",
-        f"p {lesson.p_before:.1e} → {lesson.p_after:.1e}",
-    ]
-    if lesson.rehearsed:
-        parts.append(f"old lessons {lesson.known} of {lesson.rehearsed} known")
-    if held_out is not None:
-        before, after = held_out
-        change = 100 * (after / before - 1)
-        parts.append(f"held-out {before:.3f} → {after:.3f} b/B ({change:+.1f} %)")
-    parts += [f"leak ×{lesson.leak:.2f}", f"{lesson.seconds:.2f} s"]
-    if lesson.contradicts is not None:
-        parts.append(
-            f"instead of “{printable(lesson.contradicts)}”, which is not rehearsed any more"
-        )
-    return " | ".join(parts)
-
-
-def surprise_warning(found: Surprise) -> str | None:
-    """What the person should know before teaching an answer; None when it is no big surprise."""
-    if found.p > BIG_SURPRISE:
-        return None
-    return (
-        f"A big surprise: “{printable(found.token.strip())}” has a probability of {found.p:.0e} "
-        "here, and may show up in other answers for a while."
-    )
-
-
-def growth_lines(record: dict[str, Any]) -> list[str]:
-    """A growth, or the plan of one, in a few lines."""
-    lines = [f"parameters {record['parameters_before']:,} → {record['parameters_after']:,}"]
-    if record["event"] == "plan":
-        sizes = record["sizes"].items()
-        lines += [f"{name} {size['before']} → {size['after']}" for name, size in sizes]
-        lines.append(f"weights and moments {record['state_bytes'] / 1e6:,.1f} MB")
-        if record["seconds_per_step_before"] is not None:
-            before, after = (record[f"seconds_per_step_{when}"] for when in ("before", "after"))
-            lines.append(f"seconds per step {before:.3f} → about {after:.3f}")
-        return lines
-    same = "identical" if record["greedy_identical"] else "not identical"
-    lines.append(
-        f"greedy text {same} over {record['greedy_tokens_compared']} tokens (closest choice "
-        f"{record['smallest_top2_gap']:.2g}), logits within {record['max_logit_difference']:.2g}, "
-        f"{record['seconds']:.1f} s"
-    )
-    if "noise" in record:
-        before, after = (_number(record["held_out_bits_per_byte"][w]) for w in ("before", "after"))
-        lines.append(f"noise {record['noise']:g}: held-out {before} → {after} bits per byte")
-    return lines
-
-
-def printable(text: str) -> str:
-    """The text without control characters: a book's escape sequences must not reach a terminal."""
-    return "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cs") else "\ufffd"
-        for char in text
-    )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
 
 
 def _replay_bar(console: Console) -> Progress:

@@ -15,7 +15,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from serve.output import Output, TextOutput, printable, surprise_warning
+from serve.lines import printable, surprise_warning
+from serve.output import Output, TextOutput
 from serve.records import report_record
 from serve.sample import Reply
 from serve.session import Session

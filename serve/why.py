@@ -5,7 +5,8 @@ import re
 import time
 from typing import Any
 
-from serve.output import Output, printable
+from serve.lines import printable
+from serve.output import Output
 from serve.session import Session
 from serve.turn import Turn
 from train.why import Why, plan_without, why, without

@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from model.chat import Message, encode_answer, encode_chat, encode_prompt
 from train.answers import answer_all
 from train.flat_tree import tree_digest
 from train.own_replies import ordinary_prompts, own_replies
-from train.probes import guard_prompts, probe, probe_batch, retention
+from train.probes import guard_prompts, known_share, probe, probe_batch, retention
 from train.recipe import RECIPES, Recipe
 from train.rehearsal import answer_document, lesson_rehearsal, make_shelf, pack
 from train.schedule import Exchange, taught
@@ -220,8 +221,6 @@ def test_the_probe_is_the_loss_of_the_answer_here_and_elsewhere(taught_life):
 
 
 def test_a_sleep_rehearses_and_is_lived_again(taught_life, tmp_path):
-    import shutil
-
     workdir = tmp_path / "life"
     shutil.copytree(taught_life, workdir)
     with open_session(workdir) as session:
@@ -240,9 +239,17 @@ def test_a_sleep_rehearses_and_is_lived_again(taught_life, tmp_path):
         assert session.state.memory.items == after
 
 
-def test_without_learning_a_turn_leaves_no_trace(taught_life, tmp_path):
-    import shutil
+def test_a_book_tells_what_it_did_to_the_lessons(taught_life, alice_text, tmp_path):
+    workdir = tmp_path / "life"
+    shutil.copytree(taught_life, workdir)
+    with open_session(workdir) as session:
+        book = write_book(tmp_path, alice_text, "another.txt", 4000)
+        *_, report = session.read([book], dataclasses.replace(READING, steps=None))
+        assert report.lessons["before"] == 0.5
+        assert report.lessons["after"] == known_share(session.life, session.state)
 
+
+def test_without_learning_a_turn_leaves_no_trace(taught_life, tmp_path):
     workdir = tmp_path / "life"
     shutil.copytree(taught_life, workdir)
     with open_session(workdir) as session:

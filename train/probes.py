@@ -118,6 +118,13 @@ def retention(life: Life, state: LifeState) -> list[Retention]:
     return table
 
 
+def known_share(life: Life, state: LifeState) -> float | None:
+    """The share of old lessons that are answered word for word; None without any."""
+    table = retention(life, state)
+    asked = sum(row.lessons for row in table)
+    return sum(row.known for row in table) / asked if asked else None
+
+
 def recalled(life: Life, state: LifeState, items: Sequence[Item]) -> dict[int, bool]:
     """{event of a lesson: whether its answer comes word for word}, asked greedily, all at once."""
     model, tokenizer = state.config.model, life.tokenizer

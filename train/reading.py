@@ -13,6 +13,7 @@ from train.books import Book, save_book
 from train.effective import effective_events
 from train.evaluate import forgetting_report
 from train.life import Life, LifeState
+from train.probes import known_share
 from train.reading_plan import ReadingConfig, ReadingPass, books_read, next_pass, pace_at
 from train.schedule import after_reading
 from train.step import train_step
@@ -35,12 +36,17 @@ class Progress(NamedTuple):
 
 
 class BookReport(NamedTuple):
-    """A book read through once more: held-out bits per byte of every book before and after."""
+    """A book read through once more: what was known before and after.
+
+    `held_out` has the bits per byte of every book, `lessons` the share of old lessons that are
+    answered word for word (None without any).
+    """
 
     book: str
     windows: int
     seconds: float
     held_out: dict[str, dict[str, float | None]]
+    lessons: dict[str, float | None]
 
 
 Report = Progress | BookReport
@@ -102,15 +108,20 @@ def _read_pass(life, state, todo: ReadingPass, reading: ReadingConfig, should_st
 
 
 def _open_pass(life, state, todo: ReadingPass, reading: ReadingConfig):
-    """The held-out figures from before this pass, measured once and kept in the journal."""
+    """The figures from before this pass, measured once and kept in the journal."""
     for event in effective_events(life.journal, kinds=("open",)):
         if event.data["books"] == todo.hashes and event.data["pass"] == todo.number:
-            return state, event.data["held_out"]
+            return state, event.data
     hashes = list(dict.fromkeys([*books_read(life), *todo.hashes]))
     before = forgetting_report(life, state, hashes, reading.held_out_windows)
-    data = {"books": todo.hashes, "pass": todo.number, "held_out": before}
+    data: dict[str, Any] = {
+        "books": todo.hashes,
+        "pass": todo.number,
+        "held_out": before,
+        "lessons": known_share(life, state),
+    }
     event = life.journal.append("open", data)
-    return state._replace(event=event.id), before
+    return state._replace(event=event.id), data
 
 
 def _close_pass(life, state, todo: ReadingPass, reading: ReadingConfig, before, seconds: float):
@@ -123,8 +134,10 @@ def _close_pass(life, state, todo: ReadingPass, reading: ReadingConfig, before, 
         "windows": todo.length,
         "seconds": seconds,
         "held_out": {
-            name: {"before": before.get(name), "after": value} for name, value in after.items()
+            name: {"before": before["held_out"].get(name), "after": value}
+            for name, value in after.items()
         },
+        "lessons": {"before": before["lessons"], "after": known_share(life, state)},
     }
     event = life.journal.append("book", data)
     return state._replace(event=event.id), _book_report(data)
@@ -215,4 +228,6 @@ def _measure(seen: list[tuple[jax.Array, Batch]], n_bytes_V: np.ndarray) -> tupl
 
 
 def _book_report(data: dict[str, Any]) -> BookReport:
-    return BookReport(data["book"], data["windows"], data["seconds"], data["held_out"])
+    return BookReport(
+        data["book"], data["windows"], data["seconds"], data["held_out"], data["lessons"]
+    )

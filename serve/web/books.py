@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from model.chat import format_context
-from serve.output import printable
+from serve.lines import printable
 from train.books import Book, Document, load_book
 from train.cleaning import clean_text, read_text, strip_licence
 from train.effective import effective_events

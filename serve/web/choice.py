@@ -7,7 +7,7 @@ import numpy as np
 from model.stream import StreamDecoder
 from model.tokenizer import Tokenizer
 from serve.decode import Drawn
-from serve.output import printable
+from serve.lines import printable
 from serve.web.chat_request import ChatRequest
 
 # JSON has no infinity.

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse, Response
 from grow.plan import RATIOS, STATE_BYTES, Plan, plan_growth
 from model.axes import param_axes, shape_of
 from model.config import ModelConfig
-from serve.output import growth_lines
+from serve.lines import growth_lines
 from serve.records import growth_record, plan_record
 from serve.session import Session
 from serve.web.house import House, result

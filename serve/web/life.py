@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model.summary import Table, table
-from serve.output import printable
+from serve.lines import printable
 from serve.session import Session
 from serve.web.books import Shelf
 from serve.web.house import House, result

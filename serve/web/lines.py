@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from serve.output import printable
+from serve.lines import printable
 from serve.web.books import Shelf
 from train.records import Event
 

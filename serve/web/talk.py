@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from model.chat import format_context
-from serve.output import lesson_line, printable, surprise_warning
+from serve.lines import lesson_line, printable, surprise_warning
 from serve.records import lesson_record
 from serve.session import Session
 from serve.turn import Turn
