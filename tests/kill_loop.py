@@ -104,19 +104,21 @@ def work(workdir: Path, kind: str, seed: int, tell, broken: bool) -> None:
 
 def acknowledge_too_early() -> None:
     """The deliberate fault: rows wait in memory until four are there."""
-    append, waiting = Journal.append, []
+    append, last, waiting = Journal.append, Journal.last, []
 
     def late(self, kind, data, **talk):
-        last = self.last()
-        waiting.append((kind, data, talk))
-        event = Event((last.id if last else 0) + len(waiting), utc_now(), kind, data)
+        event = Event(late_last(self).id + 1, utc_now(), kind, data)
+        waiting.append((event, talk))
         if len(waiting) >= 4:
-            for kind, data, talk in waiting:
-                append(self, kind, data, **talk)
+            for row, words in waiting:
+                append(self, row.kind, row.data, **words)
             waiting.clear()
         return event
 
-    Journal.append = late
+    def late_last(self):
+        return waiting[-1][0] if waiting else last(self)
+
+    Journal.append, Journal.last = late, late_last
 
 
 class Clock:

@@ -62,7 +62,7 @@ def test_kills_at_random_moments_lose_nothing(tmp_path):
 
 
 def test_a_build_that_acknowledges_too_early_is_found_out(tmp_path):
-    assert run("kill_loop.py", tmp_path, 8, 7, "broken", "teaching")["losses"] > 0
+    assert run("kill_loop.py", tmp_path, 20, 7, "broken", "teaching")["losses"] > 0
 
 
 def test_every_crash_leaves_a_prefix_of_what_was_acknowledged(layer, tmp_path):
