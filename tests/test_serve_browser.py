@@ -110,6 +110,8 @@ def test_the_page_tells_why_a_reply_came(seen):
     page.wait_for_selector("#dialog >> text=Near in words")
     assert "I am <b>Ada</b>." in page.inner_text("#dialog .why")
     page.click("#dialog >> text=Close")
+    page.keyboard.press("0")
+    page.wait_for_selector("#line >> text=nothing was learned")
 
 
 def test_learning_can_be_off_and_none_is_a_choice(seen, served):
