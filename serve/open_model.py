@@ -25,7 +25,8 @@ class OpenModel:
     def __init__(self, life: Life, state: LifeState, unsaved: float = 0.0) -> None:
         self.life = life
         self._state = state
-        self._settling = threading.Lock()
+        # Another thread may be making what a lesson owes while this one goes on.
+        self._settling = threading.RLock()
         self._copy: Params | None = None
         self._held_out: float | None = None
         self._autosave = Autosave(life, unsaved)
@@ -43,7 +44,8 @@ class OpenModel:
 
     @state.setter
     def state(self, state: LifeState) -> None:
-        self._state = state
+        with self._settling:
+            self._state = state
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +99,7 @@ class OpenModel:
 
     def _restore(self, watch: Watch = lambda _: None) -> None:
         """The state is what the folder says; the old one is let go first, to save its memory."""
-        self._copy, self._held_out, self._autosave.unsaved = None, None, 0.0
-        self._state = self._state._replace(train=TrainState({}, {}), owed=None)
-        self._state, self._autosave.unsaved = restore(self.life, watch=watch)
+        with self._settling:
+            self._copy, self._held_out, self._autosave.unsaved = None, None, 0.0
+            self._state = self._state._replace(train=TrainState({}, {}), owed=None)
+            self._state, self._autosave.unsaved = restore(self.life, watch=watch)

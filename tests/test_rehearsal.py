@@ -1,10 +1,13 @@
 import dataclasses
 import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
 from lives import READING, new_life, open_session, write_book
 
+import serve.open_model
 from model.chat import Message, encode_answer, encode_chat, encode_prompt
 from train.answers import answer_all
 from train.flat_tree import tree_digest
@@ -247,6 +250,30 @@ def test_a_book_tells_what_it_did_to_the_lessons(taught_life, alice_text, tmp_pa
         *_, report = session.read([book], dataclasses.replace(READING, steps=None))
         assert report.lessons["before"] == 0.5
         assert report.lessons["after"] == known_share(session.life, session.state)
+
+
+def test_an_undo_waits_for_the_rehearsals_that_another_thread_makes(
+    taught_life, tmp_path, monkeypatch
+):
+    workdir = tmp_path / "life"
+    shutil.copytree(taught_life, workdir)
+    begun, settle = threading.Event(), serve.open_model.settle
+
+    def slow(life, state):
+        begun.set()
+        time.sleep(0.3)
+        return settle(life, state)
+
+    monkeypatch.setattr(serve.open_model, "settle", slow)
+    with open_session(workdir) as session:
+        before = tree_digest(session.state.train)
+        session.say("Where?").teach("Here.")
+        aside = threading.Thread(target=lambda: session.state)
+        aside.start()
+        begun.wait()
+        session.undo(session.plan_undo(lessons=1))
+        aside.join()
+        assert tree_digest(session.state.train) == before
 
 
 def test_without_learning_a_turn_leaves_no_trace(taught_life, tmp_path):
