@@ -10,7 +10,8 @@ import numpy as np
 from bench.worker import Measure, Task, peak_bytes, prompt_ids, resident_bytes, serve
 from model.axes import count_parameters
 from model.config import new_config
-from serve.sample import SamplingConfig, compute_copy, sample_replies
+from model.transformer import compute_copy
+from serve.sample import SamplingConfig, sample_replies
 from serve.session import Session
 from train.books import load_book
 from train.life import open_life

@@ -186,6 +186,12 @@ class Tokenizer:
         return self.marks[2]
 
     @property
+    def unspoken(self) -> tuple[int, ...]:
+        """The ids that no reply holds: those without text, but for the end of a turn."""
+        wordless = np.flatnonzero(self.n_bytes_V == 0)
+        return tuple(int(id_) for id_ in wordless if id_ != self.turn_end)
+
+    @property
     def unknown(self) -> int:
         return self._processor.unk_id()
 

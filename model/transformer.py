@@ -54,6 +54,12 @@ def _initializers(config: ModelConfig) -> tuple[Callable[..., Any], ...]:
     return tuple(jax.jit(module.init) for module in modules)
 
 
+@functools.partial(jax.jit, static_argnames=("dtype",))
+def compute_copy(params: Params, dtype: DTypeLike) -> Params:
+    """The parameters with matrices rounded to what products use; gains stay as they are."""
+    return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.ndim > 1 else leaf, params)
+
+
 def abstract_params(config: ModelConfig) -> Params:
     """Shapes and dtypes of a config's parameters, without any memory."""
     return jax.eval_shape(functools.partial(init_params, config), jax.random.key(0))

@@ -102,9 +102,7 @@ def decode(
 
 
 def _marks(tokenizer: Tokenizer) -> _Marks:
-    end = tokenizer.turn_end
-    wordless = np.flatnonzero(tokenizer.n_bytes_V == 0)
-    return _Marks(end, tuple(int(token) for token in wordless if token != end))
+    return _Marks(tokenizer.turn_end, tokenizer.unspoken)
 
 
 def _start(params, prompt, key, config, candidates, drawing, dtype) -> _Decoding:

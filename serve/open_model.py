@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from model.transformer import Params
+from model.transformer import Params, compute_copy
 from serve.autosave import Autosave
-from serve.sample import compute_copy
 from train.evaluate import quick_held_out
 from train.lesson import settle
 from train.life import Life, LifeState

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -47,12 +46,6 @@ class Reply(NamedTuple):
     text: str
     log_prob: float
     ended: bool
-
-
-@partial(jax.jit, static_argnames=("dtype",))
-def compute_copy(params: Params, dtype: DTypeLike) -> Params:
-    """The parameters with matrices rounded to what products use; gains stay as they are."""
-    return jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.ndim > 1 else leaf, params)
 
 
 def sample_replies(

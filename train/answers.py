@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from model.cache import init_cache
 from model.config import ModelConfig
 from model.tokenizer import Tokenizer
-from model.transformer import Params, apply_head, extend, head_table
+from model.transformer import Params, apply_head, compute_copy, extend, head_table
 
 ROWS = 64
 
@@ -40,9 +40,10 @@ def answer_all(
       key: of sampling; row r at position p draws with fold_in(fold_in(key, r), p).
     """
     assert all(len(ids) <= length - limit for ids in prompts)
-    copy = jax.tree.map(lambda leaf: leaf.astype(dtype) if leaf.ndim > 1 else leaf, params)
-    wordless = np.flatnonzero(tokenizer.n_bytes_V == 0)
-    barred = tuple(int(token) for token in wordless if token != tokenizer.turn_end)
+    if not prompts:
+        return []
+    copy = compute_copy(params, dtype)
+    marks = (tokenizer.turn_end, tokenizer.unspoken)
     key = jax.random.key(0) if key is None else key
     answers: list[str | None] = []
     for first in range(0, len(prompts), ROWS):
@@ -51,7 +52,6 @@ def answer_all(
         lengths_B = np.ones(ROWS, np.int32)
         for row, ids in enumerate(part):
             prompts_BT[row, : len(ids)], lengths_B[row] = ids, len(ids)
-        marks = (tokenizer.turn_end, barred)
         rows = jnp.arange(first, first + ROWS)
         said = _decode(copy, prompts_BT, lengths_B, rows, key, config, dtype, marks, temperature)
         for ids, said_T in zip(part, np.asarray(said), strict=False):

@@ -13,7 +13,7 @@ from model.tokenizer import Tokenizer
 from train.answers import answer_all
 from train.life import Life, LifeState
 from train.own_replies import PROMPT_TOKENS
-from train.rehearsal import answer_document, pack
+from train.rehearsal import answer_batch, answer_document, pack
 from train.schedule import Item
 from train.step import batch_losses
 from train.windows import Batch
@@ -51,7 +51,7 @@ def probe_batch(
     tokenizer: Tokenizer, prompt: Sequence[int], answer: Sequence[int], context: int
 ) -> Batch:
     """Two rows: the answer after its prompt, and after as many guard prompts as there is room."""
-    pieces = [answer_document(prompt, answer)]
+    pieces = []
     room = context
     for say in guard_prompts():
         piece = answer_document(encode_prompt(tokenizer, [Message("user", say)], 2**31), answer)
@@ -59,8 +59,8 @@ def probe_batch(
         if room < 0:
             break
         pieces.append(piece)
-    first = pack(pieces[:1], 1, context).batch
-    others = pack(pieces[1:], 1, context).batch
+    first = answer_batch(prompt, answer, context)
+    others = pack(pieces, 1, context).batch
     return Batch(
         *(np.concatenate(rows) for rows in zip(*map(_arrays, (first, others)), strict=True))
     )
@@ -89,7 +89,7 @@ def surprise(
     life: Life, state: LifeState, prompt: Sequence[int], answer: Sequence[int]
 ) -> Surprise:
     """How unexpected an answer would be now."""
-    batch = pack([answer_document(prompt, answer)], 1, state.config.model.context).batch
+    batch = answer_batch(prompt, answer, state.config.model.context)
     nats_BT = np.asarray(batch_losses(state.train.params, batch, state.config))
     nats_T = nats_BT[0, len(prompt) - 1 : len(prompt) + len(answer) - 1]
     worst = int(np.argmax(nats_T))

@@ -6,7 +6,7 @@ import numpy as np
 
 from train.effective import effective_events
 from train.life import Life, LifeState
-from train.rehearsal import answer_document, pack
+from train.rehearsal import answer_batch
 from train.step import batch_losses
 
 
@@ -28,8 +28,7 @@ def recall(life: Life, state: LifeState, limit: int) -> list[Recalled]:
     found = []
     for event in events:
         data = event.data
-        piece = answer_document(data["prompt"], data["answer_ids"])
-        batch = pack([piece], 1, context).batch
+        batch = answer_batch(data["prompt"], data["answer_ids"], context)
         losses_BT = np.asarray(batch_losses(state.train.params, batch, state.config))
         now = float(np.sum(losses_BT * batch.weights_BT) / len(data["answer_ids"]))
         recalled = (data["say"], data["answer"], data["loss_before"], data["loss_after"], now)

@@ -1,7 +1,7 @@
 """The batch of one lesson: the lesson, and what rides along so that it wrecks nothing."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -102,7 +102,7 @@ def lesson_rehearsal(
         weights = lesson.weights * recipe.lesson_weight / np.sum(lesson.weights)
         pieces.append(lesson._replace(weights=weights))
         if recipe.rehearses:
-            pieces.append(_piece(tokenizer, [(None, said)], recipe.lesson_weight))
+            pieces.append(_turn(tokenizer, said, None, recipe.lesson_weight))
         known.add(content_words(said.say))
     chosen = choose(items, now, recipe.old, draws)
     anchors = [reply for reply in own if content_words(reply.say) not in known]
@@ -133,41 +133,38 @@ def _rows(tokenizer, turns, own_turns, context: int, recipe: Recipe, draws) -> l
     """Lessons and own replies, some alone and some as the turns of conversations."""
     together, alone = [], []
     for weight, group in ((1.0, turns), (recipe.own_weight, own_turns)):
-        for turn in group:
-            (together if draws.random() < recipe.chats else alone).append((turn, weight))
-    pieces = [_piece(tokenizer, [turn], weight) for turn, weight in alone]
+        for item, said in group:
+            piece = _turn(tokenizer, said, item, weight)
+            (together if draws.random() < recipe.chats else alone).append(piece)
     together = [together[index] for index in np.argsort(draws.random(len(together)))]
-    return [*pieces, *_chats(tokenizer, together, context)]
+    return [*alone, *_chats(together, context)]
 
 
-def _chats(tokenizer, turns, context: int) -> list[Piece]:
+def _chats(turns: Sequence[Piece], context: int) -> list[Piece]:
     """The turns as conversations of a few turns that fit the context."""
-    pieces: list[Piece] = []
-    part: list[Any] = []
-    for turn, weight in turns:
-        longer = _piece(tokenizer, [*(t for t, _ in part), turn], [*(w for _, w in part), weight])
-        if part and (len(part) == CHAT_TURNS or len(longer.ids) > context):
-            pieces.append(_piece(tokenizer, [t for t, _ in part], [w for _, w in part]))
-            part = []
-        part.append((turn, weight))
-    if part:
-        pieces.append(_piece(tokenizer, [t for t, _ in part], [w for _, w in part]))
-    return pieces
+    chats: list[Piece] = []
+    for turn in turns:
+        last = chats[-1] if chats else None
+        if (
+            last is None
+            or len(last.items) == CHAT_TURNS
+            or len(last.ids) + len(turn.ids) - 1 > context
+        ):
+            chats.append(turn)
+        else:
+            # Turns are encoded apart, so that all but the document's mark can be joined.
+            ids, weights = (
+                np.concatenate([a, b[1:]]) for a, b in zip(last[:2], turn[:2], strict=True)
+            )
+            chats[-1] = Piece(ids, weights, last.items + turn.items)
+    return chats
 
 
-def _piece(tokenizer: Tokenizer, turns, weights: float | Sequence[float]) -> Piece:
-    """Exchanges as one conversation; each answer weighs as much as its weight says."""
-    weights = [weights] * len(turns) if isinstance(weights, float) else weights
-    messages = [
-        Message(role, text)
-        for _, said in turns
-        for role, text in (("user", said.say), ("assistant", said.answer))
-    ]
+def _turn(tokenizer: Tokenizer, said: Exchange, item: int | None, weight: float) -> Piece:
+    """An exchange as a conversation of its own, whose answer weighs so much in all."""
+    messages = [Message("user", said.say), Message("assistant", said.answer)]
     ids, learned = encode_chat(tokenizer, messages)
-    values = np.asarray(learned)
-    for (start, stop), weight in zip(_spans(values), weights, strict=True):
-        values[start:stop] = weight / (stop - start)
-    return Piece(np.array(ids), values, tuple(index for index, _ in turns))
+    return Piece(np.array(ids), np.array(learned) * (weight / sum(learned)), (item,))
 
 
 def _spans(weights: np.ndarray) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""Which old lessons come back, and when: the least practised first, then at growing distances."""
+"""Which old lessons come back, and when: young ones often, known ones at growing distances."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
