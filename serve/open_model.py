@@ -46,6 +46,15 @@ class OpenModel:
         with self._settling:
             self._state = state
 
+    @property
+    def present(self) -> LifeState:
+        """The state as it is, what is owed still to be made: for sizes and counts."""
+        return self._state
+
+    def settle(self) -> None:
+        """What the last lesson owes is made; for a time when nobody waits."""
+        _ = self.state
+
     def __enter__(self) -> Self:
         return self
 

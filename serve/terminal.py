@@ -94,7 +94,7 @@ def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
         lesson = turn.teach(answer, spread=spread) if by_hand else turn.pick(int(answer))
         output.lesson(lesson, session.held_out_change())
         # The rehearsals that the lesson owes are made while the person reads and types.
-        threading.Thread(target=lambda: session.state, daemon=True).start()
+        threading.Thread(target=session.settle, daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
     return ""

@@ -3,6 +3,7 @@
 `make soak` sends 1,000 requests (APPRENTICE_REQUESTS).
 """
 
+import contextlib
 import dataclasses
 import os
 import random
@@ -14,6 +15,7 @@ import pytest
 from lives import READING, new_life, open_session, write_book
 from serving import Client, serving
 
+from serve.web.learner import Job
 from train.flat_tree import tree_digest
 from train.relive import relive
 
@@ -33,6 +35,17 @@ def patiently(client, path, body, key=None, headers=None):
     while (answer := client.ask(path, body, key=key, headers=headers)).status == 503:
         time.sleep(0.02)
     return answer
+
+
+@contextlib.contextmanager
+def held_up(served):
+    """The learner does nothing else meanwhile."""
+    go_on = threading.Event()
+    served.house.learner.submit(Job("wait", "wait", lambda *_: go_on.wait(), "web", False))
+    try:
+        yield
+    finally:
+        go_on.set()
 
 
 class Person:
@@ -62,8 +75,10 @@ class Person:
         if kind == "say":
             return
         words = f"To {self.name} {self.count}."
-        wanted, key = {"turn": turn["turn"], "teach": words}, f"{self.name}-{self.count:08}"
-        times = 3 if kind == "again" else 1
+        self.teach(turn["turn"], words, f"{self.name}-{self.count:08}", 3 if kind == "again" else 1)
+
+    def teach(self, turn: str, words: str, key: str, times: int) -> None:
+        wanted = {"turn": turn, "teach": words}
         given = [patiently(self.client, "/api/lesson", wanted, key) for _ in range(times)]
         assert {one.status for one in given} == {200}, given[0].body
         assert len({one.json()["event_id"] for one in given}) == 1
@@ -87,7 +102,17 @@ def test_nothing_is_lost_doubled_or_torn(born, alice_text, tmp_path):
         ]
         headers = {"Content-Type": "application/octet-stream", "X-Name": "book.txt"}
         upload = served.client.ask("/api/books", book.read_bytes(), headers=headers).json()
-        assert patiently(served.client, "/api/read", {"uploads": [upload["id"]]}).status == 202
+        # A lesson waits behind the book from its beginning, however quick this machine is.
+        turn = served.client.say("Before the book")["turn"]
+        with held_up(served):
+            assert patiently(served.client, "/api/read", {"uploads": [upload["id"]]}).status == 202
+            teacher = threading.Thread(
+                target=people[2].teach, args=(turn, "Wait.", "a-lesson-that-waits", 1)
+            )
+            teacher.start()
+            while teacher.is_alive() and len(served.client.ask("/api/state").json()["queue"]) < 3:
+                time.sleep(0.02)
+        teacher.join()
 
         failures: list[BaseException] = []
 

@@ -29,7 +29,9 @@ class Board:
 
     def look(self, session: Session) -> None:
         """The snapshot is of the session as it is now; called by the learner."""
-        model = session.state.config.model
+        # Only looked at: whoever waits for a lesson's line must not wait for its rehearsals.
+        state = session.present
+        model = state.config.model
         try:
             context = [[message.role, message.text] for message in session.context()]
         except ValueError as error:
@@ -40,10 +42,10 @@ class Board:
             "parameters": count_parameters(model),
             "size": size_name(count_parameters(model)),
             "sizes": model_sizes(model),
-            "lessons": session.state.lessons,
-            "steps": session.state.steps,
+            "lessons": state.lessons,
+            "steps": state.steps,
             "books": effective_count(session.life.journal, "book"),
-            "event": session.state.event,
+            "event": state.event,
             "learning": session.learning,
             "read_only": session.life.lock is None,
             "remark": self.remark,

@@ -54,7 +54,9 @@ async def completions(house: House, request: Request) -> Response:
     _require_key(house, request)
     session = house.session
     wanted = await read_object(request)
-    chat = parse_chat(wanted, session.life.tokenizer, session.state.config.model, session.sampling)
+    chat = parse_chat(
+        wanted, session.life.tokenizer, session.present.config.model, session.sampling
+    )
 
     def work(session: Session, job: Job) -> dict[str, Any]:
         return _draw(session, job, chat)

@@ -1,6 +1,7 @@
 """The one thread that owns the model, and the queue before it."""
 
 import asyncio
+import contextlib
 import hashlib
 import itertools
 import threading
@@ -223,6 +224,9 @@ class Learner:
         else:
             self._ended(job)
             job.future.set_result(result)
+        # Its result is out; a failure here is met by the next job, which looks at the state too.
+        with contextlib.suppress(Exception):
+            self._session.settle()
 
     def _ended(self, job: Job) -> None:
         with self._condition:
