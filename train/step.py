@@ -67,12 +67,6 @@ def _block_forward(params, x_BTD, rope, segments_BT, windows_K, config: StepConf
     return jax.vjp(block, params, x_BTD)
 
 
-@partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
-def _block_backward(params, opt_state, backward, dy_BTD, learning_rate, layer, config: StepConfig):
-    gradients, dx_BTD = backward(dy_BTD)
-    return *_update(params, opt_state, gradients, learning_rate, config, layer), dx_BTD
-
-
 @_static
 def _head_forward(norm, head, x_BTD, targets_BT, weights_BT, config: StepConfig):
     """The mean loss, the function back to the last norm, the table and the stream, every loss."""
@@ -89,8 +83,10 @@ def _head_backward(backward, loss):
     return backward(jnp.ones_like(loss))
 
 
+# Gradients and update are two functions: in one, XLA writes the clipped gradients out in between,
+# and the update took 28 instead of 10 ms of a layer of 8.6 M parameters.
 @jax.jit
-def _block_gradients(backward, dy_BTD):
+def _block_backward(backward, dy_BTD):
     return backward(dy_BTD)
 
 
@@ -101,8 +97,8 @@ def _head_losses(norm, head, x_BTD, targets_BT, config: StepConfig):
 
 
 @partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
-def _apply(params, opt_state, gradients, learning_rate, config: StepConfig):
-    return _update(params, opt_state, gradients, learning_rate, config)
+def _apply(params, opt_state, gradients, learning_rate, layer, config: StepConfig):
+    return _update(params, opt_state, gradients, learning_rate, config, layer)
 
 
 @partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
@@ -166,17 +162,17 @@ def train_step_losses(
     new_params: dict[str, Any] = {"blocks": [None] * model.n_layers}
     new_opt: dict[str, Any] = {"blocks": [None] * model.n_layers}
     for layer in reversed(range(model.n_layers)):
-        new_params["blocks"][layer], new_opt["blocks"][layer], dx_BTD = _block_backward(
+        gradients, dx_BTD = _block_backward(backwards.pop(), dx_BTD)
+        new_params["blocks"][layer], new_opt["blocks"][layer] = _apply(
             params["blocks"][layer],
             opt_state["blocks"][layer],
-            backwards.pop(),
-            dx_BTD,
+            gradients,
             rate,
             np.int32(layer),
             config,
         )
     new_params["norm_out"], new_opt["norm_out"] = _apply(
-        params["norm_out"], opt_state["norm_out"], d_norm, rate, config
+        params["norm_out"], opt_state["norm_out"], d_norm, rate, NO_LAYER, config
     )
     d_embed = d_head if model.tied_embedding else jax.tree.map(jnp.zeros_like, params["embed"])
     new_params["embed"], new_opt["embed"] = _apply_embed(
@@ -184,7 +180,7 @@ def train_step_losses(
     )
     if not model.tied_embedding:
         new_params["head"], new_opt["head"] = _apply(
-            params["head"], opt_state["head"], d_head, rate, config
+            params["head"], opt_state["head"], d_head, rate, NO_LAYER, config
         )
     return TrainState(new_params, new_opt), loss, nats_BT
 
@@ -197,7 +193,7 @@ def part_gradients(params: Any, batch: Batch, config: StepConfig) -> Iterator[tu
     _, _, backwards, d_norm, d_head, dx_BTD = _forward(params, batch, config)
     yield "norm_out", d_norm
     for layer in reversed(range(config.model.n_layers)):
-        gradients, dx_BTD = _block_gradients(backwards.pop(), dx_BTD)
+        gradients, dx_BTD = _block_backward(backwards.pop(), dx_BTD)
         yield str(layer), gradients
     if config.model.tied_embedding:
         yield "embed", _add_embedded(d_head, batch.tokens_BT, dx_BTD)

@@ -1,0 +1,27 @@
+"""The C library's allocator, set for large arrays that come and go at every step."""
+
+import contextlib
+import ctypes
+import sys
+
+# The parameters' numbers in glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_TOP_PAD_BYTES = 64 * 2**20
+
+
+def keep_freed_memory() -> None:
+    """Freed arrays stay with the process, for the next step; only glibc on Linux knows the way.
+
+    By default every large array is mapped anew and its pages are cleared by the kernel when they
+    are first touched: 450 instead of 340 ms for a step of 52 M parameters.
+    """
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        for parameter, value in (
+            (_M_MMAP_MAX, 0),
+            (_M_TRIM_THRESHOLD, -1),
+            (_M_TOP_PAD, _TOP_PAD_BYTES),
+        ):
+            mallopt(parameter, value)
