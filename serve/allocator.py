@@ -5,7 +5,7 @@ import ctypes
 import sys
 
 # The parameters' numbers in glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 _TOP_PAD_BYTES = 64 * 2**20
 
 
@@ -23,5 +23,12 @@ def keep_freed_memory() -> None:
             (_M_MMAP_MAX, 0),
             (_M_TRIM_THRESHOLD, -1),
             (_M_TOP_PAD, _TOP_PAD_BYTES),
+            (_M_ARENA_MAX, 1),
         ):
             mallopt(parameter, value)
+
+
+def give_back_freed_memory() -> None:
+    """The process holds what it uses and no more, so that it can be measured."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
