@@ -15,7 +15,7 @@ from grow.plan import Plan
 from grow.surgery import grow
 from model.config import ModelConfig
 from train.life import GROWTH_STREAM, Life, LifeState
-from train.memory import available_bytes, peak_bytes, restart_peak
+from train.memory import available_bytes, gigabytes, peak_bytes, restart_peak
 from train.newborn import Growth
 from train.optimizer import make_optimizer
 from train.reading_plan import books_read
@@ -130,11 +130,6 @@ def seconds_per_step(life: Life) -> float | None:
     if found is None:
         return None
     return found["seconds"] / -(-found["windows"] // found["batch_size"])
-
-
-def gigabytes(count: int) -> str:
-    """A number of bytes as people say it."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
 
 
 def _prompts(life: Life, config: ModelConfig) -> tuple[jax.Array, int]:
