@@ -20,7 +20,7 @@ from jax.typing import DTypeLike
 from model.transformer import compute_copy
 from train.durable import fsync_folder
 from train.flat_tree import flatten_tree
-from train.manifest import seal_body
+from train.manifest import damage_sentence, read_manifest, seal_body
 from train.record_file import (
     RECORDS,
     Buffer,
@@ -35,6 +35,7 @@ from train.record_file import (
     places_of,
     records_digest,
 )
+from train.records import CheckpointRow
 from train.residency import Residency, require_disk
 from train.state import TrainState
 
@@ -72,7 +73,8 @@ class Generation:
 
     `event` is that of its checkpoint, None as long as it is none. `held` has the parts that stay in
     memory, `dirty` those of them that the file does not have yet, `copies` what the forward pass
-    needs of each part. `frozen` keeps the next step from writing into it.
+    needs of each part. `base` is the checkpoint that it began from. `frozen` keeps the next step
+    from writing into it.
     """
 
     def __init__(self, disk: "Disk", records: RecordFile, abstract: TrainState) -> None:
@@ -80,7 +82,8 @@ class Generation:
         self.names = part_names(abstract.params)
         self.version = 0
         self.event: int | None = None
-        self.aside = self.frozen = False
+        self.base: int | None = None
+        self.frozen = False
         self.held: dict[str, tuple[Any, Any]] = {}
         self.dirty: set[str] = set()
         self.copies: dict[str, Any] = {}
@@ -168,18 +171,25 @@ class Disk:
     Args:
       folder: of the checkpoints.
       dtype: what products round their inputs to.
-      memory: bytes that the process may take, for what is kept in memory.
-      writes: whether checkpoints may be made here.
+      memory: bytes that the process may take; None keeps as little in memory as can be.
+      writes: whether checkpoints may be made here; otherwise new generations have no name.
     """
 
-    def __init__(self, folder: Path, dtype: DTypeLike, memory: int, *, writes: bool) -> None:
+    def __init__(self, folder: Path, dtype: DTypeLike, memory: int | None, *, writes: bool) -> None:
         self.folder, self.dtype, self.memory, self.writes = folder, dtype, memory, writes
         # One thread: a disk is no faster for two, and what is written is read in that order.
         self.io = ThreadPoolExecutor(1, "disk")
         self.buffer = Buffer()
         self.condemned: set[int | None] = set()
 
+    def close(self) -> None:
+        """The thread has ended."""
+        self.io.shutdown()
+
     def residency(self, abstract: TrainState) -> Residency:
+        """What of such a state stays in memory."""
+        if self.memory is None:
+            return Residency(False, frozenset())
         return Residency.within(self.memory, abstract, self.dtype)
 
     def copy_of(self, name: str, params: Any) -> Any:
@@ -193,26 +203,34 @@ class Disk:
           ValueError: not enough disk; nothing was written.
         """
         places, size = layout(abstract)
-        aside = not self.writes or (source is not None and source.aside)
-        if aside:
-            descriptor = self._unnamed(size)
-        else:
-            descriptor = self._working(size, None if source is None else source.event)
-        name = "aside" if aside else str(self.folder / WORKING)
+        base = None if source is None else source.base if source.event is None else source.event
+        descriptor = self._working(size, base) if self.writes else self._unnamed(size)
+        name = str(self.folder / WORKING) if self.writes else "a state that is made aside"
         generation = Generation(self, RecordFile(descriptor, name, places, {}), abstract)
-        generation.aside = aside
+        generation.base = base
         return generation
 
-    def open(self, event: int, manifest: dict[str, Any], abstract: TrainState) -> Generation:
-        """The generation that is the checkpoint of an event."""
-        places, checksums = places_of(manifest["leaves"])
+    def may_have(self, row: CheckpointRow) -> bool:
+        """Whether a checkpoint may still be there and whole, as far as was seen until now."""
+        if not is_generation(row):
+            return True
+        return row.event not in self.condemned and (self.folder / str(row.event)).is_dir()
+
+    def open(self, event: int, digest: str, abstract: TrainState) -> Generation:
+        """The generation that is the checkpoint of an event, with this digest.
+
+        Raises:
+          ValueError: it is missing, another one, or its manifest is damaged.
+        """
         where = self.folder / str(event)
+        manifest = read_manifest(where)
+        places, checksums = places_of(manifest["leaves"])
+        if manifest["digest"] != digest or places != layout(abstract)[0]:
+            raise ValueError(damage_sentence(where, "it is not the one that was saved"))
         try:
             descriptor = open_records(where / RECORDS, os.O_RDONLY)
         except OSError as error:
-            raise ValueError(
-                f"the checkpoint {where} is damaged: {error.strerror}; use an older checkpoint."
-            ) from error
+            raise ValueError(damage_sentence(where, str(error.strerror))) from error
         generation = Generation(
             self, RecordFile(descriptor, str(where), places, checksums), abstract
         )
@@ -235,7 +253,8 @@ class Disk:
 
     def _unnamed(self, size: int) -> int:
         """A file without a name: whatever ends this program, nothing is left of it."""
-        folder = self.folder if self.writes else Path(tempfile.gettempdir())
+        writable = self.folder.is_dir() and os.access(self.folder, os.W_OK)
+        folder = self.folder if writable else Path(tempfile.gettempdir())
         require_disk(folder, size, 0)
         descriptor, name = tempfile.mkstemp(dir=folder)
         os.close(descriptor)
@@ -260,6 +279,11 @@ class Disk:
         working.mkdir(mode=0o700)
         descriptor = open_records(working / RECORDS, os.O_RDWR | os.O_CREAT)
         return _allocated(descriptor, size, str(working))
+
+
+def is_generation(row: CheckpointRow) -> bool:
+    """Whether a checkpoint is a generation of a state on the disk."""
+    return row.manifest.get("kind") == "generation"
 
 
 def _allocated(descriptor: int, size: int, name: str) -> int:

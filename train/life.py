@@ -13,6 +13,7 @@ from model.config import ModelConfig
 from model.tokenizer import Tokenizer, train_tokenizer
 from train.books import load_saved_book
 from train.context_file import settle_context
+from train.disk_store import Disk
 from train.durable import fsync_folder, write_file
 from train.journal import Journal
 from train.lock import WriterLock
@@ -22,6 +23,7 @@ from train.rehearsal import Shelf, make_shelf
 from train.schedule import Memory
 from train.state import TrainState
 from train.step import StepConfig
+from train.store import AUTO, StoreConfig
 from train.versions import versions
 from train.windows import (
     Batch,
@@ -118,6 +120,13 @@ class Life:
     library: Library
     birth: dict[str, Any]
     lock: WriterLock | None
+    store: StoreConfig
+    disk: Disk
+
+    def aside(self) -> "Life":
+        """The same life for states that are made beside its present one and never saved."""
+        disk = Disk(self.checkpoints, self.disk.dtype, None, writes=False)
+        return dataclasses.replace(self, disk=disk)
 
     @property
     def checkpoints(self) -> Path:
@@ -138,6 +147,7 @@ class Life:
             ModelConfig.from_json(self.birth["model"]),
             OptimizerConfig(**self.birth["optimizer"]),
             jnp.dtype(self.birth["dtype"]),
+            remat=self.store.remat,
         )
 
     def stream(self, stream: int, count: int) -> jax.Array:
@@ -147,6 +157,7 @@ class Life:
     def close(self) -> None:
         """The journal is closed and the folder free for another writer."""
         try:
+            self.disk.close()
             self.journal.close()
         finally:
             if self.lock is not None:
@@ -224,7 +235,7 @@ def birth_data(config: StepConfig, seed: int, proto: bytes) -> dict[str, Any]:
     }
 
 
-def open_life(workdir: Path, *, read_only: bool = False) -> Life:
+def open_life(workdir: Path, *, read_only: bool = False, store: StoreConfig = AUTO) -> Life:
     """The life in a model folder, held for writing unless `read_only`.
 
     Raises:
@@ -242,7 +253,13 @@ def open_life(workdir: Path, *, read_only: bool = False) -> Life:
             birth = _read_birth(journal, workdir)
             tokenizer = _read_tokenizer(workdir / "tokenizer.model", birth["tokenizer"])
             library = Library(workdir / "books", tokenizer)
-            life = Life(workdir, journal, tokenizer, library, birth, lock)
+            disk = Disk(
+                workdir / "checkpoints",
+                jnp.dtype(birth["dtype"]),
+                store.budget(),
+                writes=lock is not None,
+            )
+            life = Life(workdir, journal, tokenizer, library, birth, lock, store, disk)
             if lock is not None:
                 settle_context(life.context_file, journal)
         except BaseException:

@@ -29,9 +29,19 @@ class Residency(NamedTuple):
 
     @classmethod
     def within(cls, memory: int, abstract: TrainState, dtype: DTypeLike) -> Self:
-        """The most that fits into `memory` bytes, in the order of what it saves."""
+        """The most that fits into `memory` bytes, in the order of what it saves.
+
+        Raises:
+          ValueError: not even one part fits; says what would.
+        """
+        if memory < (least := least_bytes(abstract)):
+            raise ValueError(
+                f"a step over this model needs at least {gigabytes(least)} of memory besides its "
+                f"batch, got {gigabytes(memory)}; give more with --memory, or choose a model with "
+                "smaller layers."
+            )
         sizes = {name: part_bytes(abstract, name) for name in part_names(abstract.params)}
-        left = memory - least_bytes(abstract)
+        left = memory - least
         copies = copy_bytes(abstract.params, dtype)
         if left < copies:
             return cls(False, frozenset())
@@ -66,6 +76,12 @@ def least_bytes(abstract: TrainState) -> int:
     largest = max(part_bytes(abstract, name) for name in part_names(abstract.params))
     # Its gradient, and the largest array once more on its way to the disk.
     return FRAMEWORK_BYTES + IN_FLIGHT * largest + largest // 3 + largest // 9
+
+
+def ram_bytes(abstract: TrainState, dtype: DTypeLike) -> int:
+    """Bytes that training takes with the whole state in memory, about."""
+    state = tree_bytes(abstract)
+    return FRAMEWORK_BYTES + state + copy_bytes(abstract.params, dtype) + state // 8
 
 
 def require_disk(folder: Path, size: int, freed: int) -> None:

@@ -4,9 +4,10 @@ A state in memory is a tree of arrays. A state on the disk is the same tree of `
 NumPy can read leaf by leaf. Only the functions of this file make a difference between the two.
 """
 
+import dataclasses
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -14,15 +15,47 @@ from jax.typing import DTypeLike
 
 from model.transformer import Params, compute_copy
 from train.disk_store import Disk, DiskArray, Generation
+from train.memory import available_bytes
 from train.record_file import part_names, part_of
+from train.residency import ram_bytes
 from train.state import TrainState
 
 Part = tuple[Any, Any]
+Kind = Literal["auto", "ram", "disk"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoreConfig:
+    """Where the states of a life are to be.
+
+    `auto` takes memory when the state fits. `memory` is what the process may take in bytes; None is
+    what the machine has left. `remat` makes residuals again instead of keeping them, as a state
+    on the disk always does.
+    """
+
+    kind: Kind = "auto"
+    memory: int | None = None
+    remat: bool = False
+
+    def budget(self) -> int:
+        """Bytes that the process may take."""
+        if self.memory is not None:
+            return self.memory
+        return available_bytes() or 2**62
+
+    def wants_disk(self, abstract: TrainState, dtype: DTypeLike) -> bool:
+        """Whether such a state is to be on the disk."""
+        if self.kind == "auto":
+            return ram_bytes(abstract, dtype) > self.budget()
+        return self.kind == "disk"
+
+
+AUTO = StoreConfig()
 
 
 def generation_of(tree: Any) -> Generation | None:
     """The generation that a tree's leaves are in; None in memory."""
-    leaf = jax.tree.leaves(tree)[0]
+    leaf = next(iter(jax.tree.leaves(tree)), None)
     return leaf.generation if isinstance(leaf, DiskArray) else None
 
 
@@ -145,9 +178,14 @@ def compute_weights(params: Params, dtype: DTypeLike) -> Params:
     return {**compute_copy(others, dtype), "blocks": blocks}
 
 
-def on_disk(disk: Disk, abstract: TrainState, parts: Iterable[tuple[str, Part]]) -> TrainState:
-    """The state of these parts, written one after another into a generation of its own."""
-    generation = disk.create(abstract)
+def on_disk(
+    disk: Disk,
+    abstract: TrainState,
+    parts: Iterable[tuple[str, Part]],
+    source: Generation | None = None,
+) -> TrainState:
+    """The state of these parts, written one after another into a generation after `source`."""
+    generation = disk.create(abstract, source)
     for name, part in parts:
         generation.put(name, part).result()
     return generation.tree()
@@ -173,3 +211,10 @@ def kept(params: Params) -> Params:
         return jax.tree.map(jnp.copy, params)
     generation.frozen = True
     return params
+
+
+def check(state: TrainState) -> None:
+    """Nothing; DamagedRecordError names the first damaged array of a state on the disk."""
+    generation = generation_of(state)
+    if generation is not None:
+        generation.check()

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from train.effective import effective_events
 from train.life import Life
 from train.replay import load_state, missing_events
+from train.store import check
 
 
 def damage(life: Life) -> Iterator[str]:
@@ -16,9 +17,9 @@ def damage(life: Life) -> Iterator[str]:
     """
     if missing := missing_events(life):
         yield missing
-    for row in life.journal.checkpoints():
+    for row in filter(life.disk.may_have, life.journal.checkpoints()):
         try:
-            load_state(life, row)
+            check(load_state(life, row).train)
         except (ValueError, OSError) as error:
             yield str(error)
     events = effective_events(life.journal, kinds=("read",))
