@@ -8,6 +8,7 @@ from typing import Any
 
 from absl import flags
 
+from train.memory import parse_bytes
 from train.recipe import RECIPES
 
 MODES = (
@@ -46,7 +47,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_BOOL, "help", False, "this text"),
     ],
     "A new model": [
-        (_STRING, "size", None, "2m, 10m, 50m, 124m, 350m or 1b parameters (10m)"),
+        (_STRING, "size", None, "2m, 10m, 50m, 124m, 350m, 1b, 2b, 3b or 5b parameters (10m)"),
         (_INT, "seed", None, "of every random draw in this life (0)"),
         (
             _STRING,
@@ -92,6 +93,9 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_INT, "context_tokens", None, "the context to reach, instead of the ratio --context"),
         (_FLOAT, "noise", 0.0, "of newborn entries that are 0 in an exact growth, by their scale"),
         (_BOOL, "dry_run", False, "show what would be made, and make nothing"),
+    ],
+    "Memory": [
+        (_STRING, "memory", None, "what the program may hold, such as 16GB (what is free)"),
     ],
     "Talking": [
         (_INT, "replies", 5, "candidates per turn"),
@@ -179,6 +183,11 @@ class Options:
     def sizes(self) -> dict[str, int]:
         """The dimensions but the context, which is a ratio to some modes."""
         return {name: self.values[name] for name in _SIZES[1:] if self.values[name] is not None}
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """What --memory allows, in bytes; None where it was not given."""
+        return None if self.memory is None else parse_bytes("memory", self.memory)
 
     @property
     def ratios(self) -> dict[str, float]:
