@@ -8,11 +8,10 @@ from train.life import Life, LifeState
 from train.replay import (
     apply_event,
     apply_events,
-    load_state,
     newborn,
     training_events,
-    valid_checkpoints,
 )
+from train.saved import load_state, valid_checkpoints
 from train.store import kept
 from train.thinning import TRAINING, cost
 

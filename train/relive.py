@@ -15,7 +15,8 @@ from train.flat_tree import flatten_tree, tree_digest
 from train.life import BIRTH_WEIGHTS, Life, LifeState, open_life
 from train.record_file import tree_records_digest
 from train.records import CheckpointRow
-from train.replay import apply_event, load_state, newborn, save, training_events, valid_checkpoints
+from train.replay import apply_event, newborn, training_events
+from train.saved import load_state, save, valid_checkpoints
 
 
 class Compared(NamedTuple):

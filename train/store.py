@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from model.transformer import Params, compute_copy
-from train.disk_store import Disk, DiskArray, Generation
+from train.disk_store import Disk
+from train.generation import DiskArray, Generation
 from train.memory import available_bytes
 from train.record_file import part_names, part_of
 from train.residency import ram_bytes

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from train.effective import effective_events
 from train.life import Life
-from train.replay import load_state, missing_events
+from train.replay import missing_events
+from train.saved import load_state
 from train.store import check
 
 
