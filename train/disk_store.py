@@ -119,6 +119,7 @@ class Disk:
         working.rename(target)
         fsync_folder(self.folder)
         generation.event, generation.records.name = event, str(target)
+        self.condemned.discard(event)
         return manifest["digest"], manifest
 
     def _unnamed(self, size: int) -> int:
