@@ -18,7 +18,7 @@ from train.records import CheckpointRow
 from train.schedule import read_memory, write_memory
 from train.state import TrainState, abstract_state
 from train.step import StepConfig
-from train.store import check, generation_of, in_memory, on_disk, parts_of
+from train.store import generation_of, in_memory, on_disk, parts_of
 from train.thinning import TRAINING, ages, thinned
 
 
@@ -98,7 +98,7 @@ def is_sound(life: Life, row: CheckpointRow) -> bool:
     """Whether a checkpoint is as it was saved, by every byte."""
     try:
         if is_generation(row):
-            check(_opened(life, row)[1])
+            _opened(life, row)
             return True
         return check_checkpoint(life.checkpoints, row.event, row.digest)
     except ValueError:
@@ -114,7 +114,9 @@ def _opened(life: Life, row: CheckpointRow) -> tuple[StepConfig, TrainState]:
     )
     abstract = abstract_state(config.model, config.optimizer)
     if is_generation(row):
-        return config, life.disk.open(row.event, row.digest, abstract).tree()
+        generation = life.disk.open(row.event, row.digest, abstract)
+        generation.check()
+        return config, generation.tree()
     return config, load_checkpoint(life.checkpoints, row.event, abstract, digest=row.digest)
 
 

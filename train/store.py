@@ -212,10 +212,3 @@ def kept(params: Params) -> Params:
         return jax.tree.map(jnp.copy, params)
     generation.frozen = True
     return params
-
-
-def check(state: TrainState) -> None:
-    """Nothing; DamagedRecordError names the first damaged array of a state on the disk."""
-    generation = generation_of(state)
-    if generation is not None:
-        generation.check()
