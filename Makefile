@@ -68,7 +68,8 @@ growth-dip: .venv/test
 	$(BIN)/python -m bench.growth_report dip --results=growth_dip.jsonl
 
 growth-compute: .venv/test
-	$(BIN)/python -m bench.growth_compute --shelf=$(GROWTH_SHELF) --bases=.growth $(GROWTH_SEEDS) --out=growth_compute.jsonl
+	$(BIN)/python -m bench.growth_compute --shelf=$(GROWTH_SHELF) --bases=.growth $(GROWTH_SEEDS) --out=growth_compute.jsonl \
+	  --arms="scratch;exact growth;seed recipe;not grown"
 	$(BIN)/python -m bench.growth_report compute --results=growth_compute.jsonl
 	$(BIN)/python -m bench.curves growth --results=growth_compute.jsonl --out=growth_compute.png
 

@@ -11,6 +11,7 @@ from bench.worker import Measure, Task, peak_bytes, prompt_ids, resident_bytes, 
 from model.axes import count_parameters
 from model.config import new_config
 from model.transformer import compute_copy
+from serve.allocator import keep_freed_memory
 from serve.sample import SamplingConfig, sample_replies
 from serve.session import Session
 from train.books import load_book
@@ -164,4 +165,5 @@ def _warm(measure: Measure) -> Measure:
 KINDS = {kind.__name__: kind for kind in (step, replies, lesson, read, roof)}
 
 if __name__ == "__main__":
+    keep_freed_memory()
     serve(lambda task: KINDS[task["what"]](task))

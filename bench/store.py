@@ -21,6 +21,7 @@ import jax.numpy as jnp
 
 from model.chat import Message, encode_prompt
 from model.config import new_config
+from serve.allocator import return_freed_memory
 from serve.compile_cache import use_compile_cache
 from serve.sample import SamplingConfig
 from serve.session import Session
@@ -104,6 +105,7 @@ class _Clock:
 
 def _live(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a new life took, part by part."""
+    return_freed_memory()
     use_compile_cache()
     config = StepConfig(new_config(arguments.size), OptimizerConfig(), jnp.dtype("bfloat16"))
     book = load_book(CHAPTER)

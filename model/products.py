@@ -149,17 +149,38 @@ def softmax_loss(
     return _softmax_loss_forward(x_MD, table_VD, targets_M, weights_M, dtype)[0]
 
 
+# Rows whose logits are made, used and forgotten at once, so that they stay in the cache.
+LOGIT_ROWS = 256
+
+
 def _softmax_loss_forward(x_MD, table_VD, targets_M, weights_M, dtype):
     x_MD, table_VD = x_MD.astype(dtype), table_VD.astype(dtype)
-    logits_MV = multiply(x_MD, table_VD, 1, 1)
-    normalizer_M1 = jax.nn.logsumexp(logits_MV, axis=-1, keepdims=True)
-    picked_M1 = jnp.take_along_axis(logits_MV, targets_M[:, None], axis=-1)
-    nats_M = (normalizer_M1 - picked_M1)[:, 0]
+    rows = x_MD.shape[0]
+    block = LOGIT_ROWS if rows % LOGIT_ROWS == 0 else rows
+
+    def some_rows(_, given):
+        return None, _row_losses(*given, table_VD, dtype)
+
+    given = (x_MD, targets_M, weights_M)
+    given = tuple(array.reshape(-1, block, *array.shape[1:]) for array in given)
+    _, (nats, d_logits) = jax.lax.scan(some_rows, None, given)
+    nats_M, d_logits_MV = nats.reshape(rows), d_logits.reshape(rows, -1)
     loss = jnp.sum(nats_M * weights_M)
-    chosen_MV = jnp.arange(table_VD.shape[0])[None] == targets_M[:, None]
-    d_logits_MV = (jnp.exp(logits_MV - normalizer_M1) - chosen_MV) * weights_M[:, None]
-    d_logits_MV = d_logits_MV.astype(dtype)
     return (loss, nats_M), (x_MD, table_VD, d_logits_MV, d_logits_MV.T)
+
+
+def _row_losses(x_MD, targets_M, weights_M, table_VD, dtype):
+    """Nats of each row, and the gradients of its logits in `dtype`."""
+    logits_MV = multiply(x_MD, table_VD, 1, 1)
+    largest_M1 = jnp.max(logits_MV, axis=-1, keepdims=True)
+    # Without the barrier XLA computes every exponential twice.
+    powers_MV = jax.lax.optimization_barrier(jnp.exp(logits_MV - largest_M1))
+    sums_M1 = jnp.sum(powers_MV, axis=-1, keepdims=True)
+    picked_M1 = jnp.take_along_axis(logits_MV, targets_M[:, None], axis=-1)
+    nats_M = (jnp.log(sums_M1) + largest_M1 - picked_M1)[:, 0]
+    chosen_MV = jnp.arange(table_VD.shape[0])[None] == targets_M[:, None]
+    d_logits_MV = (powers_MV / sums_M1 - chosen_MV) * weights_M[:, None]
+    return nats_M, d_logits_MV.astype(dtype)
 
 
 def _softmax_loss_backward(_, residuals, gradients):

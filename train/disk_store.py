@@ -20,7 +20,7 @@ from train.generation import Generation
 from train.manifest import damage_sentence, read_manifest, seal_body
 from train.record_file import (
     RECORDS,
-    Buffer,
+    Lanes,
     RecordFile,
     layout,
     open_records,
@@ -36,7 +36,7 @@ WORKING = "0.saving.working"
 
 
 class Disk:
-    """The generations below one folder of checkpoints, and the one thread that moves their bytes.
+    """The generations below one folder of checkpoints, and the thread that moves their bytes.
 
     Args:
       folder: of the checkpoints.
@@ -49,12 +49,13 @@ class Disk:
         self.folder, self.dtype, self.memory, self.writes = folder, dtype, memory, writes
         # One thread: a disk is no faster for two, and what is written is read in that order.
         self.io = ThreadPoolExecutor(1, "disk")
-        self.buffer = Buffer()
+        self.lanes = Lanes()
         self.condemned: set[int | None] = set()
 
     def close(self) -> None:
-        """The thread has ended."""
+        """The threads have ended."""
         self.io.shutdown()
+        self.lanes.close()
 
     def residency(self, abstract: TrainState) -> Residency:
         """What of such a state stays in memory."""

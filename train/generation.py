@@ -78,18 +78,24 @@ class Generation:
             for field, tree in zip(TrainState._fields, self.held[name], strict=True):
                 if path.startswith(f"{field}/{name}/"):
                     return flatten_tree(tree)[path.removeprefix(f"{field}/{name}/")]
-        return self.disk.io.submit(self._load, path).result()
+        return self.disk.io.submit(self._load, [path]).result()[0]
 
     def read(self, name: str, field: str) -> Any:
         """The weights or the moments of a part; for the disk's own thread."""
         part = part_of(getattr(self.abstract, field), name)
-        return map_paths(lambda path, _: self._load(f"{field}/{name}/{path}"), part)
+        paths = list(flatten_tree(part))
+        arrays = self._load([f"{field}/{name}/{path}" for path in paths])
+        found = dict(zip(paths, arrays, strict=True))
+        return map_paths(lambda path, _: found[path], part)
 
     def write(self, name: str, part: tuple[Any, Any]) -> None:
         """A part is in the file; for the disk's own thread."""
-        for field, tree in zip(TrainState._fields, part, strict=True):
-            for path, leaf in flatten_tree(tree).items():
-                self.records.write(f"{field}/{name}/{path}", leaf, self.disk.buffer)
+        arrays = {
+            f"{field}/{name}/{path}": leaf
+            for field, tree in zip(TrainState._fields, part, strict=True)
+            for path, leaf in flatten_tree(tree).items()
+        }
+        self.records.write(arrays, self.disk.lanes)
 
     def take(self, name: str) -> Future[tuple[Any, Any]]:
         """Weights and moments of a part, to be used up."""
@@ -132,12 +138,13 @@ class Generation:
 
     def check(self) -> None:
         """Nothing; DamagedRecordError names the first damaged array."""
-        for path in self.records.places:
-            self.disk.io.submit(self._load, path).result()
+        for name in self.names:
+            for field in TrainState._fields:
+                self.disk.io.submit(self.read, name, field).result()
 
-    def _load(self, path: str) -> jax.Array:
+    def _load(self, paths: list[str]) -> list[jax.Array]:
         try:
-            return self.records.read(path, self.disk.buffer)
+            return self.records.read(paths, self.disk.lanes)
         except DamagedRecordError:
             self.disk.condemned.add(self.event)
             raise

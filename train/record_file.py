@@ -1,15 +1,17 @@
 """One whole state in one file: a record for every part, a checksum for every array.
 
 A record is a part's weights and moments, contiguous, every array on a page of its own, so that it
-is read and written without the page cache (O_DIRECT). Arrays are read and written by one thread at
-a time through one reused buffer.
+is read and written without the page cache (O_DIRECT).
 """
 
+import errno
 import hashlib
 import json
 import mmap
 import os
 import zlib
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -74,16 +76,26 @@ def layout(abstract: TrainState) -> tuple[dict[str, Place], int]:
     return places, offset
 
 
-class Buffer:
-    """Page-aligned memory that is used again; it grows to the largest array."""
+class Lanes:
+    """Two page-aligned buffers that are used again, and a thread that fills and empties them.
+
+    One array is checked and copied there while another one is moved to or from the disk.
+    """
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, mmap.PAGESIZE)
+        self.helper = ThreadPoolExecutor(1, "disk-copy")
+        self._memory = [mmap.mmap(-1, mmap.PAGESIZE) for _ in range(2)]
 
-    def view(self, n_bytes: int) -> memoryview:
-        if len(self._memory) < n_bytes:
-            self._memory = mmap.mmap(-1, n_bytes)
-        return memoryview(self._memory)[:n_bytes]
+    def view(self, number: int, n_bytes: int) -> memoryview:
+        """So many bytes of a buffer, of the first for even numbers; it grows when it has to."""
+        lane = number % 2
+        if len(self._memory[lane]) < n_bytes:
+            self._memory[lane] = mmap.mmap(-1, n_bytes)
+        return memoryview(self._memory[lane])[:n_bytes]
+
+    def close(self) -> None:
+        """The thread has ended."""
+        self.helper.shutdown()
 
 
 class RecordFile:
@@ -98,38 +110,58 @@ class RecordFile:
     def __del__(self) -> None:
         os.close(self._descriptor)
 
-    def read(self, path: str, buffer: Buffer) -> jax.Array:
-        """The array, proved undamaged, in memory of its own.
+    def read(self, paths: Sequence[str], lanes: Lanes) -> list[jax.Array]:
+        """The arrays, proved undamaged, in memory of their own.
 
         Raises:
           DamagedRecordError: other bytes than were written.
         """
+        jobs: list[Future[jax.Array]] = []
+        for number, path in enumerate(paths):
+            if number >= 2:
+                # Its buffer is wanted again.
+                jobs[number - 2].result()
+            place = self.places[path]
+            memory = lanes.view(number, pages(place.nbytes))
+            try:
+                _whole(os.preadv, self._descriptor, memory, place.offset)
+            except OSError as error:
+                raise DamagedRecordError(self._damage(path, str(error.strerror))) from error
+            jobs.append(lanes.helper.submit(self._unpacked, path, memory))
+        return [job.result() for job in jobs]
+
+    def write(self, arrays: dict[str, Any], lanes: Lanes) -> None:
+        """The arrays are in the file once it is synced."""
+        paths = list(arrays)
+        ahead = lanes.helper.submit(self._packed, paths[0], arrays[paths[0]], lanes, 0)
+        for number, path in enumerate(paths):
+            memory = ahead.result()
+            if number + 1 < len(paths):
+                later = paths[number + 1]
+                ahead = lanes.helper.submit(self._packed, later, arrays[later], lanes, number + 1)
+            try:
+                _whole(os.pwritev, self._descriptor, memory, self.places[path].offset)
+            except OSError as error:
+                raise ValueError(
+                    f"the state in {self.name} could not be written: {error.strerror}; free space "
+                    "on the disk and try again."
+                ) from error
+
+    def _unpacked(self, path: str, memory: memoryview) -> jax.Array:
         place = self.places[path]
-        memory = buffer.view(pages(place.nbytes))
-        try:
-            _whole(os.preadv, self._descriptor, memory, place.offset)
-        except OSError as error:
-            raise DamagedRecordError(self._damage(path, error.strerror or str(error))) from error
         if zlib.crc32(memory[: place.nbytes]) != self.checksums[path]:
             raise DamagedRecordError(self._damage(path, "its checksum does not fit"))
         flat = np.frombuffer(memory, place.dtype, place.nbytes // place.dtype.itemsize)
         return jax.block_until_ready(jnp.array(flat.reshape(place.shape)))
 
-    def write(self, path: str, array: Any, buffer: Buffer) -> None:
-        """The array is in the file once it is synced."""
+    def _packed(self, path: str, array: Any, lanes: Lanes, number: int) -> memoryview:
         place = self.places[path]
-        data = np.ascontiguousarray(np.asarray(array)).reshape(-1).view(np.uint8)
         assert array.shape == place.shape and array.dtype == place.dtype, path
-        memory = buffer.view(pages(place.nbytes))
+        data = np.ascontiguousarray(np.asarray(array)).reshape(-1).view(np.uint8)
+        memory = lanes.view(number, pages(place.nbytes))
         np.frombuffer(memory, np.uint8, place.nbytes)[:] = data
         self.checksums[path] = zlib.crc32(data)
-        try:
-            _whole(os.pwritev, self._descriptor, memory, place.offset)
-        except OSError as error:
-            raise ValueError(
-                f"the state in {self.name} could not be written: {error.strerror or error}; free "
-                "space on the disk and try again."
-            ) from error
+        return memory
 
     def sync(self) -> None:
         """What was written is on the disk."""
@@ -189,7 +221,7 @@ def _whole(transfer: Any, descriptor: int, memory: memoryview, offset: int) -> N
     while done < len(memory):
         count = transfer(descriptor, [memory[done:]], offset + done)
         if not count:
-            raise OSError(0, "the file is too short")
+            raise OSError(errno.EIO, "the file is too short")
         done += count
 
 

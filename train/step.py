@@ -70,12 +70,6 @@ def _block_forward(params, x_BTD, rope, segments_BT, windows_K, config: StepConf
     return jax.vjp(block, params, x_BTD)
 
 
-@partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
-def _block_backward(params, opt_state, backward, dy_BTD, learning_rate, layer, config: StepConfig):
-    gradients, dx_BTD = backward(dy_BTD)
-    return *_update(params, opt_state, gradients, learning_rate, config, layer), dx_BTD
-
-
 @_static
 def _head_forward(norm, head, x_BTD, targets_BT, weights_BT, config: StepConfig):
     """The mean loss, the function back to the last norm, the table and the stream, every loss."""
@@ -92,8 +86,10 @@ def _head_backward(backward, loss):
     return backward(jnp.ones_like(loss))
 
 
+# Gradients and update are two functions: in one, XLA writes the clipped gradients out in between,
+# and the update took 28 instead of 10 ms of a layer of 8.6 M parameters.
 @jax.jit
-def _block_gradients(backward, dy_BTD):
+def _block_backward(backward, dy_BTD):
     return backward(dy_BTD)
 
 
@@ -104,8 +100,8 @@ def _head_losses(norm, head, x_BTD, targets_BT, config: StepConfig):
 
 
 @partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
-def _apply(params, opt_state, gradients, learning_rate, config: StepConfig):
-    return _update(params, opt_state, gradients, learning_rate, config)
+def _apply(params, opt_state, gradients, learning_rate, layer, config: StepConfig):
+    return _update(params, opt_state, gradients, learning_rate, config, layer)
 
 
 @partial(jax.jit, static_argnames=("config",), donate_argnums=(0, 1))
@@ -182,20 +178,18 @@ def train_step_losses(
 
     for layer in reversed(range(model.n_layers)):
         params, opt_state = take(f"blocks/{layer}")
-        backward = ways_back.pop()(params)
-        params, opt_state, dx_BTD = _block_backward(
-            params, opt_state, backward, dx_BTD, rate, np.int32(layer), config
-        )
-        step.put(f"blocks/{layer}", (params, opt_state))
-        del params, opt_state, backward
-    step.put("norm_out", _apply(*take("norm_out"), d_norm, rate, config))
+        gradients, dx_BTD = _block_backward(ways_back.pop()(params), dx_BTD)
+        part = _apply(params, opt_state, gradients, rate, np.int32(layer), config)
+        step.put(f"blocks/{layer}", part)
+        del params, opt_state, gradients, part
+    step.put("norm_out", _apply(*take("norm_out"), d_norm, rate, NO_LAYER, config))
     params, opt_state = take("embed")
     d_embed = d_head if model.tied_embedding else jax.tree.map(jnp.zeros_like, params)
     step.put(
         "embed", _apply_embed(params, opt_state, d_embed, batch.tokens_BT, dx_BTD, rate, config)
     )
     if not model.tied_embedding:
-        step.put("head", _apply(*take("head"), d_head, rate, config))
+        step.put("head", _apply(*take("head"), d_head, rate, NO_LAYER, config))
     return step.finish(), loss, nats_BT
 
 
@@ -213,7 +207,7 @@ def part_gradients(params: Any, batch: Batch, config: StepConfig) -> Iterator[tu
     yield "norm_out", d_norm
     for layer in reversed(range(config.model.n_layers)):
         backward = ways_back.pop()(in_memory(params["blocks"][layer]))
-        gradients, dx_BTD = _block_gradients(backward, dx_BTD)
+        gradients, dx_BTD = _block_backward(backward, dx_BTD)
         yield str(layer), gradients
     if config.model.tied_embedding:
         yield "embed", _add_embedded(d_head, batch.tokens_BT, dx_BTD)
