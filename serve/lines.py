@@ -3,8 +3,8 @@
 import unicodedata
 from typing import Any
 
-from train.growth import gigabytes
 from train.lesson import Lesson
+from train.memory import gigabytes
 from train.probes import Surprise
 
 # A typed answer with a token less likely than this is taught only after a question.

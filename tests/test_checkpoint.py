@@ -4,6 +4,8 @@ import logging
 import os
 import resource
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,8 @@ from checkpoint_cases import abstract_of, files_of, save, training_tree
 from train import checkpoint
 from train.checkpoint import load_checkpoint, save_checkpoint, tree_digest
 from train.memory import peak_bytes, restart_peak
+
+ROOT = Path(__file__).parents[1]
 
 
 def _bits(leaf: Any) -> tuple[Any, ...]:
@@ -157,6 +161,27 @@ def test_a_full_disk_leaves_nothing_and_the_older_checkpoint_good(
     assert [path.name for path in copied.iterdir()] == ["7"]
     load_checkpoint(copied, 7, abstract_of(training_tree()))
     save(copied, tree, 8)
+
+
+MANY_ARRAYS_ON_A_FULL_DISK = """
+import resource, sys, time
+from pathlib import Path
+import numpy as np
+from train.checkpoint import save_checkpoint
+resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+tree = [np.ones(100_000, np.float32) for _ in range(30)]
+try:
+    save_checkpoint(Path(sys.argv[1]), tree, event=1, metadata={})
+except ValueError:
+    time.sleep(0.5)
+"""
+
+
+def test_a_full_disk_is_told_once(tmp_path: Path) -> None:
+    """Threads that the failed save left behind say nothing of their own."""
+    command = [sys.executable, "-c", MANY_ARRAYS_ON_A_FULL_DISK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr == ""
 
 
 def test_a_killed_save_is_no_checkpoint_and_its_leftovers_are_removed(

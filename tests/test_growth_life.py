@@ -123,6 +123,25 @@ def test_life_goes_on_after_a_growth_and_is_replayed_to_the_bit(grown, tmp_path)
     assert tree_digest(replayed.train) == after
 
 
+def test_a_growth_is_undone_with_what_stands_on_it_and_comes_back(grown, born, tmp_path, capfd):
+    shutil.copytree(grown, tmp_path / "copy")
+    workdir = tmp_path / "copy" / "life"
+    with open_session(workdir) as session:
+        session.say("Hello").teach("I am yours.")
+        (event,) = session.life.journal.events(kinds=("grow",))
+        whole = tree_digest(session.state.train)
+    wanted = ["apprentice", "--mode=undo", f"--workdir={workdir}", f"--event={event.id}"]
+    assert run_mode(parse(wanted)) == 1
+    assert "1 × lesson, 1 × replies would be taken back" in capfd.readouterr().err
+    assert digest(workdir)[0] == whole
+    assert run_mode(parse([*wanted, "--yes"])) == 0
+    assert digest(workdir)[0] == digest(born / "life")[0]
+    with open_session(workdir) as session:
+        assert session.state.config.model.d_model == 24
+        session.undo(session.plan_redo())
+        assert tree_digest(session.state.train) == whole
+
+
 def test_the_plan_is_shown_and_nothing_is_made(command, tmp_path):
     life = tmp_path / "folder" / "life"
     before = digest(life)

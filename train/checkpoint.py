@@ -6,10 +6,12 @@ every file, and the digest of the tree in memory. This is the only file that imp
 """
 
 import contextlib
+import functools
 import json
 import logging
 import re
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,14 @@ import jax
 import numpy as np
 
 from train import durable
-from train.flat_tree import flatten_tree, path_string, signature, tree_digest
+from train.flat_tree import (
+    flatten_tree,
+    path_string,
+    restored_leaf,
+    signature,
+    storable_leaf,
+    tree_digest,
+)
 from train.manifest import damage_sentence, read_manifest, seal, verify_files
 
 _TARGET = re.compile(r"0|[1-9]\d*")
@@ -45,7 +54,7 @@ def save_checkpoint(
     target, saving = folder / str(event), folder / f"{event}.saving"
     if target.exists():
         raise ValueError(f"the checkpoint {target} already exists; remove it before saving again.")
-    arrays = {path: _storable(path, leaf) for path, leaf in flatten_tree(tree).items()}
+    arrays = {path: storable_leaf(path, leaf) for path, leaf in flatten_tree(tree).items()}
     if not arrays:
         raise ValueError(f"the checkpoint {target} would hold no array; give a tree with leaves.")
     body = {
@@ -97,7 +106,7 @@ def load_checkpoint(
     arrays = _orbax_load(where, manifest["leaves"])
     cpu = jax.devices("cpu")[0]
     # `pop` lets each numpy copy go as soon as its jax array exists.
-    restored = {path: _like(leaf, arrays.pop(path), cpu) for path, leaf in wanted.items()}
+    restored = {path: restored_leaf(leaf, arrays.pop(path), cpu) for path, leaf in wanted.items()}
     if tree_digest(restored) != manifest["digest"]:
         raise ValueError(damage_sentence(where, "the restored arrays differ from the saved ones"))
     paths, structure = jax.tree.flatten_with_path(abstract_tree)
@@ -182,8 +191,24 @@ def _orbax_save(path: Path, arrays: dict[str, np.ndarray]) -> None:
         context.array.saving.use_compression = False
         # Nobody changes them until `save` returns; the copy would be as large as the whole state.
         context.memory.deepcopy_host_arrays = False
+        _hush_abandoned_threads()
         with context:
             ocp.save(path.absolute(), arrays)
+
+
+@functools.cache
+def _hush_abandoned_threads() -> None:
+    """Threads that a failed save leaves behind, and that find its event loop closed, are quiet.
+
+    Each would print that on the owner's screen, at once or later.
+    """
+    hook = sys.unraisablehook
+
+    def tell(failure: Any) -> None:
+        if str(failure.exc_value) != "Event loop is closed":
+            hook(failure)
+
+    sys.unraisablehook = tell
 
 
 def _orbax_load(path: Path, leaves: dict[str, Any]) -> dict[str, np.ndarray]:
@@ -225,27 +250,6 @@ def _require_same_leaves(path: Path, saved: dict[str, Any], wanted: dict[str, An
                 f"the checkpoint {path} does not fit at {name}: got {got}, want {want}; "
                 "load it with the config that it was saved with."
             )
-
-
-def _storable(path: str, leaf: Any) -> np.ndarray:
-    """The leaf as a numpy array: without a copy when it is an array on the CPU."""
-    key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-    array = None if key else np.asarray(leaf)
-    if array is None or array.dtype.kind in "OSUMm" or not array.size:
-        got = leaf.dtype if key else signature(leaf)
-        raise ValueError(
-            f"a checkpoint holds arrays of numbers with at least one entry, got {got} at {path}; "
-            "leave it out or convert it."
-        )
-    return array
-
-
-def _like(wanted: Any, array: np.ndarray, device: jax.Device) -> Any:
-    if isinstance(wanted, bool | int | float):
-        return type(wanted)(array.item())
-    if isinstance(wanted, np.ndarray | np.generic):
-        return array
-    return jax.device_put(array, device)
 
 
 def _json_value(metadata: dict[str, Any]) -> dict[str, Any]:

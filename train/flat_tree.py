@@ -48,3 +48,29 @@ def tree_digest(tree: Any) -> str:
         # numpy's bfloat16 has no buffer interface, hence the view.
         total.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
     return total.hexdigest()
+
+
+def storable_leaf(path: str, leaf: Any) -> np.ndarray:
+    """The leaf as a numpy array that a file can hold; no copy of an array on the CPU.
+
+    Raises:
+      ValueError: keys, texts, objects, or nothing at all.
+    """
+    key = isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    array = None if key else np.asarray(leaf)
+    if array is None or array.dtype.kind in "OSUMm" or not array.size:
+        got = leaf.dtype if key else signature(leaf)
+        raise ValueError(
+            f"a checkpoint holds arrays of numbers with at least one entry, got {got} at {path}; "
+            "leave it out or convert it."
+        )
+    return array
+
+
+def restored_leaf(wanted: Any, array: np.ndarray, device: jax.Device) -> Any:
+    """The array as what `wanted` is: a Python number, a numpy array, or a jax array there."""
+    if isinstance(wanted, bool | int | float):
+        return type(wanted)(array.item())
+    if isinstance(wanted, np.ndarray | np.generic):
+        return array
+    return jax.device_put(array, device)

@@ -44,6 +44,11 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def gigabytes(count: int) -> str:
+    """A number of bytes as people say it."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
+
+
 def parse_bytes(name: str, text: str) -> int:
     """The bytes that a size such as 16GB, 900MB or 2GiB means.
 

@@ -8,12 +8,13 @@ import jax
 import jax.numpy as jnp
 
 from grow.plan import STATE_BYTES
-from model.axes import BLOCK_AXES, count_parameters, shape_of
+from model.axes import count_parameters
 from model.config import ModelConfig
 from train.compiled import Cost, Costs, costs_of
-from train.growth import gigabytes
 from train.machine import Machine
+from train.memory import gigabytes
 from train.recipe import Recipe
+from train.residency import FRAMEWORK_BYTES, least_bytes
 from train.state import abstract_state
 from train.step import StepConfig, batch_losses, train_step_losses
 from train.windows import Batch
@@ -21,8 +22,6 @@ from train.windows import Batch
 WEIGHT_BYTES = 4
 # Rows of the windows that a lesson's probes fill, and of a reading step.
 PROBE_ROWS, READING_ROWS = 2, 8
-# Records in memory while a state on the disk is stepped through: read ahead, computed, written.
-RECORDS_IN_FLIGHT = 3
 BOOK_WORDS = 100_000
 # Of the starter shelf's prose by its own tokenizer, and how much of a reading window is filled.
 TOKENS_PER_WORD, FILLED = 1.45, 0.95
@@ -136,7 +135,7 @@ def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> 
     busiest = max(busy, key=lambda name: busy[name])
     in_ram = around.framework_bytes + STATE_BYTES * parameters + busy[busiest]
     recomputed = _recomputed(config.model, costs, around.recipe.windows)
-    least = min(in_ram, around.framework_bytes + _records(config.model) + recomputed)
+    least = min(in_ram, around.framework_bytes + _records(config) + recomputed)
     allowed = in_ram if around.memory_bytes is None else around.memory_bytes
     if allowed < least:
         raise ValueError(
@@ -152,7 +151,7 @@ def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> 
     # First the copy stays, which the forward pass and the replies read, then whole layers.
     copy = parts["copy"] if parts["copy"] <= allowed - least else 0
     resident = allowed - least - copy if copy else 0
-    in_memory = resident + _records(config.model)
+    in_memory = resident + _records(config)
     ram = parts | {
         "weights": in_memory * WEIGHT_BYTES // STATE_BYTES,
         "moments": in_memory - in_memory * WEIGHT_BYTES // STATE_BYTES,
@@ -198,12 +197,9 @@ def _most(costs: Activities, name: str) -> int:
     return max(step.by_name[name].held_bytes for step in (costs.lesson, costs.reading))
 
 
-def _records(model: ModelConfig) -> int:
-    """Bytes of the records in flight, each as large as the largest part's weights and moments."""
-    layer = sum(
-        math.prod(shape_of(axes, model)) for part in BLOCK_AXES.values() for axes in part.values()
-    )
-    return RECORDS_IN_FLIGHT * STATE_BYTES * max(layer, model.vocab_size * model.d_model)
+def _records(config: StepConfig) -> int:
+    """What the records take that are read, computed and written while a step goes over the disk."""
+    return least_bytes(abstract_state(config.model, config.optimizer)) - FRAMEWORK_BYTES
 
 
 def _recomputed(model: ModelConfig, costs: Activities, rows: int) -> int:
