@@ -1,16 +1,15 @@
 """A life whose state is on the disk or in memory: a chapter and a lesson, timed, and its SHA-256.
 
     python -m bench.store --workdir=NEW --size=350m --store=disk --memory=1GB --limit=1074MB
-    python -m bench.store --workdir=NEW --size=2b --store=disk --memory=12GB --talk
+    python -m bench.store --workdir=NEW --size=2b --store=disk --memory=9GB --talk
 
 `--limit` puts the program into a memory control group of its own (cgroup v1 or v2, as root), which
-ends it when it takes more. `--talk` makes one turn by the product's defaults: five replies, a
-choice, one update and its rehearsals. Without it the lesson is that of `--lesson=seed`: one window,
-no replies, nothing else. Prints one JSON object.
+ends it when it takes more. `--talk` makes one turn: five replies, an answer, one update by the
+recipe of `--lesson` and its rehearsals. Without it there is no reply, and the lesson is of one
+window. Every part is told on standard error as soon as it is done, all as one JSON object at last.
 """
 
 import argparse
-import dataclasses
 import json
 import mmap
 import os
@@ -74,7 +73,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=size, help="of the control group")
     parser.add_argument("--windows", type=int, default=12, help="of the chapter")
     parser.add_argument("--remat", action="store_true")
-    parser.add_argument("--no_own", action="store_true", help="the lesson has no own replies")
+    parser.add_argument("--lesson", choices=RECIPES, default="seed", help="how --talk learns")
     parser.add_argument("--birth", action="store_true", help="save the newborn model and end")
     parser.add_argument("--talk", action="store_true")
     return parser.parse_args()
@@ -135,7 +134,7 @@ def _live(arguments: argparse.Namespace) -> dict[str, Any]:
             record["bandwidth_before"] = _bandwidth(arguments.workdir)
             clock.part()
         if arguments.talk:
-            state = _talk(life, state, not arguments.no_own, record, clock)
+            state = _talk(life, state, arguments.lesson, record, clock)
         else:
             state = _study(life, state, book, arguments.windows, record, clock)
         save(life, state)
@@ -167,12 +166,11 @@ def _bandwidth(folder: Path) -> dict[str, float]:
 
 
 def _talk(
-    life: Life, state: LifeState, own: bool, record: dict[str, Any], clock: _Clock
+    life: Life, state: LifeState, lesson: str, record: dict[str, Any], clock: _Clock
 ) -> LifeState:
-    """One turn as the product makes it, with or without the model's own replies riding along."""
+    """One turn as the product makes it."""
     session = Session(life, state, SamplingConfig())
-    if not own:
-        session.recipe = dataclasses.replace(session.recipe, own=0)
+    session.recipe = RECIPES[lesson]
     turn = session.say("Hello, who are you?")
     record["replies"] = clock.part()
     # A newborn model's replies may hold no word.
