@@ -67,25 +67,30 @@ def live(size: str, dtype: str, workdir: Path) -> dict[str, Any]:
         # A newborn's own replies never end, so that every lesson would ask for them in vain.
         session.recipe = dataclasses.replace(session.recipe, own=0)
         reports: list[Any] = []
+        read = 0
         for steps in (1, READING_STEPS + 1):
-            reports.clear()
+            read = reports.pop().windows_read if reports else 0
             wanted = ReadingConfig(
                 epochs=None, steps=steps * BATCH, batch_size=BATCH, held_out_windows=1
             )
             with phase("reading"):
                 for report in session.read(books[:1], wanted, lambda: bool(reports)):
                     reports.append(report)
-        step_seconds = reports[0].tokens / reports[0].tokens_per_second / READING_STEPS
+        row = reports.pop()
+        # A row ends after some seconds, whatever was wanted.
+        steps = (row.windows_read - read) / BATCH
+        step_seconds = row.tokens / row.tokens_per_second / steps
         for _ in range(TURNS):
             session.forget_context()
+            # Otherwise it would be due while the replies are timed.
+            with phase("save"):
+                session.save()
             with phase("replies"):
                 turn = session.say(PROMPT)
             with phase("lesson"):
                 lesson = turn.teach(ANSWER)
             with phase("rehearsals"):
                 session.settle()
-        with phase("save"):
-            session.save()
     seconds = phase.seconds | {"reading step": step_seconds, "lesson": lesson.seconds}
     return {"seconds": seconds, "peak_bytes": phase.peak_bytes}
 

@@ -19,10 +19,12 @@ from serve.decode import CHUNK, PROMPT_BLOCK, Drawing, Marks, decode_chunk, pref
 from serve.flags import DEFAULT_FOLDER, Options
 from serve.lines import plan_heading, plan_lines, plan_row
 from serve.output import Output
-from train.checkpoint import save_checkpoint
+from serve.session import Session
+from serve.starter import starter_files
+from train.books import load_book
 from train.compiled import Cost, Costs, costs_of
 from train.effective import effective_events
-from train.life import is_model_folder, open_life
+from train.life import create_life, is_model_folder, open_life
 from train.machine import measure_machine
 from train.memory import available_bytes, resident_bytes
 from train.memory_plan import (
@@ -59,7 +61,7 @@ def plan_mode(options: Options, output: Output) -> int:
         record = memory_plan_record(name, config, plan, around)
         output.done(record, "\n".join(plan_lines(record)))
         return 0
-    output.say(plan_heading())
+    above = f"{plan_heading()}\n"
     for name, config in configs.items():
         try:
             plan, around = plan_model(config, around)
@@ -67,23 +69,24 @@ def plan_mode(options: Options, output: Output) -> int:
             output.say(f"{name:<6}{error}")
             continue
         record = memory_plan_record(name, config, plan, around)
-        output.done(record, plan_row(record))
+        output.done(record, above + plan_row(record))
+        above = ""
     return 0
 
 
 def _configs(options: Options) -> dict[str, StepConfig]:
     """The model that the flags or the folder name, or all named sizes."""
-    dtype = jnp.dtype(options.dtype or "bfloat16")
-
-    def new(model: ModelConfig) -> StepConfig:
-        return StepConfig(model, OptimizerConfig(), dtype)
-
+    new = functools.partial(_fresh, dtype=options.dtype or "bfloat16")
     if options.size is not None or options.dimensions:
         size = options.size or "10m"
         return {size: new(new_config(size, **options.dimensions))}
     if options.workdir != DEFAULT_FOLDER and is_model_folder(options.folder):
         return {options.workdir: _living(options.folder)}
     return {size: new(new_config(size)) for size in SIZES}
+
+
+def _fresh(model: ModelConfig, dtype: str = "bfloat16") -> StepConfig:
+    return StepConfig(model, OptimizerConfig(), jnp.dtype(dtype))
 
 
 def _living(folder: Path) -> StepConfig:
@@ -136,11 +139,16 @@ def _each(costs: Costs, count: int) -> Costs:
 
 
 def _framework_bytes() -> int:
-    """What this program holds by now, which has compiled everything, but has no model."""
+    """What the program holds that has compiled everything and opened a life of hardly any model."""
+    books = [load_book(path) for path in starter_files()]
+    texts = (document.text for book in books for document in book.documents if document.text)
+    model = new_config("2m", d_model=2, n_layers=1, n_kv_heads=1, head_dim=2, d_ff=2)
     with tempfile.TemporaryDirectory() as folder:
-        save_checkpoint(Path(folder), {"nothing": np.zeros(1)}, event=1, metadata={})
-    give_back_freed_memory()
-    return resident_bytes()
+        create_life(Path(folder) / "life", _fresh(model), seed=0, texts=texts).close()
+        with Session.open(Path(folder) / "life") as session:
+            session.save()
+            give_back_freed_memory()
+            return resident_bytes()
 
 
 def memory_plan_record(
