@@ -227,6 +227,7 @@ def _open_or_create(options: Options, output: Output, books: list[Book]) -> Sess
     if not is_model_folder(options.folder):
         model = new_config(options.size or "10m", **options.dimensions)
         config = StepConfig(model, OptimizerConfig(), jnp.dtype(options.dtype or "bfloat16"))
+        options.store_config.require_room(model, config.optimizer, config.dtype, options.folder)
         # The shelf rides along so that the full vocabulary is always reached.
         shelf = [load_book(path) for path in starter_files()]
         texts = (

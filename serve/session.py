@@ -142,6 +142,8 @@ class Session(OpenModel):
         question = question_before(turn, answer, life.tokenizer, room)._replace(origin=self.origin)
         recipe = self.recipe.lighter() if spread else self.recipe
         kept = self._conversation.after(turn.question.say, answer, room)
+        # The rounded weights of the old state would be in memory beside those of the new one.
+        self._copy = None
         with self._restored_after_failure(), self._conversation.becomes(kept):
             self.state, lesson = give_lesson(life, self.state, question, answer, kind, recipe)
         self._copy = None
