@@ -41,13 +41,15 @@ def grow_depth(
     del release
     require_growth(old, new, DEPTH)
     newborn = [
-        _copy(params["blocks"][source], jax.random.fold_in(key, number), noise)
+        copy_layer(params["blocks"][source], jax.random.fold_in(key, number), noise)
         for number, source in enumerate(newborn_sources(old, new))
     ]
     return {**params, "blocks": [*params["blocks"], *newborn]}
 
 
-def _copy(block: Any, key: jax.Array, noise: float) -> Any:
+def copy_layer(block: Any, key: jax.Array, noise: float) -> Any:
+    """A newborn layer: a copy that writes nothing into the stream, or noise."""
+
     def copy(path, leaf):
         kind = leaf_kind(path)
         if kind not in WRITERS:

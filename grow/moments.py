@@ -1,5 +1,6 @@
 """The optimizer state grown by the same axis strings as the weights."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -36,6 +37,43 @@ def grow_moments(
     """
     require_growth(old, new, GROWABLE)
     axes = param_axes(old)
+    grown = {
+        name: [_pad(block, axes[name][0], optimizer, new, release=release) for block in part]
+        if name == "blocks"
+        else _pad(part, axes[name], optimizer, new, release=release)
+        for name, part in opt_state.items()
+    }
+    for source in newborn_sources(old, new):
+        grown["blocks"].append(_blank(grown["blocks"][source], optimizer, axes["blocks"][0]))
+    return grown
+
+
+def grow_part_moments(
+    part_named: Callable[[str], Any],
+    name: str,
+    optimizer: optax.GradientTransformation,
+    old: ModelConfig,
+    new: ModelConfig,
+) -> Any:
+    """The optimizer state of one part of what `grow_moments` gives: 'embed', 'blocks/0', ….
+
+    Args:
+      part_named: gives the old state of that name; a newborn layer asks for its source.
+    """
+    kind, _, layer = name.partition("/")
+    axes = param_axes(old)[kind]
+    if not layer:
+        return _pad(part_named(name), axes, optimizer, new)
+    newborn = int(layer) - old.n_layers
+    if newborn < 0:
+        return _pad(part_named(name), axes[0], optimizer, new)
+    source = newborn_sources(old, new)[newborn]
+    grown = _pad(part_named(f"{kind}/{source}"), axes[0], optimizer, new)
+    return _blank(grown, optimizer, axes[0])
+
+
+def _pad(state, axes, optimizer, new, *, release=False):
+    """One part's state in the new shapes."""
 
     def pad(leaf, letters):
         more = [
@@ -50,26 +88,24 @@ def grow_moments(
             leaf.delete()
         return grown
 
-    def apply(change, state, part_axes):
-        return optax.tree.map_params(
-            optimizer.init, change, state, part_axes, transform_non_params=_require_scalar
-        )
+    return _apply(pad, state, axes, optimizer)
 
-    grown = {
-        name: [apply(pad, block, axes["blocks"][0]) for block in part]
-        if name == "blocks"
-        else apply(pad, part, axes[name])
-        for name, part in opt_state.items()
-    }
+
+def _blank(state, optimizer, axes):
+    """A state of the same shapes without moments."""
 
     def blank(leaf, _):
         return np.zeros(leaf.shape, leaf.dtype)
 
-    for source in newborn_sources(old, new):
-        block = apply(blank, grown["blocks"][source], axes["blocks"][0])
-        # The count is copied too: a training step donates its arrays.
-        grown["blocks"].append(jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), block))
-    return grown
+    # The count is copied too: a training step donates its arrays.
+    block = _apply(blank, state, axes, optimizer)
+    return jax.tree.map(lambda leaf: jnp.array(np.asarray(leaf)), block)
+
+
+def _apply(change, state, axes, optimizer):
+    return optax.tree.map_params(
+        optimizer.init, change, state, axes, transform_non_params=_require_scalar
+    )
 
 
 def shrink_moments(

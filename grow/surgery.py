@@ -1,12 +1,13 @@
 """All four axes at once, in one fixed order, and the way back."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from grow.context import grow_context
-from grow.depth import grow_depth
+from grow.depth import copy_layer, grow_depth, newborn_sources
 from grow.heads import grow_heads
 from grow.target import GROWABLE, require_growth
 from grow.width import grow_width
@@ -38,6 +39,47 @@ def grow(
       ValueError: a config that is no growth, or a leaf without a rule.
     """
     check_params(params, old)
+    for number, (step, before, after) in enumerate(_steps(old, new)):
+        step_key = jax.random.fold_in(key, number)
+        params = step(params, before, after, step_key, noise=noise, release=release)
+    return params
+
+
+def grow_part(
+    part_named: Callable[[str], Any],
+    name: str,
+    old: ModelConfig,
+    new: ModelConfig,
+    key: jax.Array,
+    *,
+    noise: float = 0.0,
+) -> Any:
+    """One part of what `grow` gives: 'embed', 'blocks/0', …, 'norm_out'.
+
+    Args:
+      part_named: gives the old model's part of that name; a newborn layer asks for its source.
+      old, new, key, noise: as in `grow`.
+    """
+    kind, _, layer = name.partition("/")
+    newborn = int(layer) - old.n_layers if layer else -1
+    source = int(layer) if newborn < 0 and layer else -1
+    if newborn >= 0:
+        source = newborn_sources(old, new)[newborn]
+    # Where it is in the tree decides what its newborn entries are drawn with.
+    part = part_named(f"{kind}/{source}" if layer else name)
+    tree = {kind: [*[None] * source, part] if layer else part}
+    for number, (step, before, after) in enumerate(_steps(old, new)):
+        step_key = jax.random.fold_in(key, number)
+        if step is not grow_depth:
+            tree = step(tree, before, after, step_key, noise=noise, release=False)
+        elif newborn >= 0:
+            copy = copy_layer(tree[kind][source], jax.random.fold_in(step_key, newborn), noise)
+            tree = {kind: [copy]}
+    return tree[kind][-1] if layer else tree[kind]
+
+
+def _steps(old: ModelConfig, new: ModelConfig) -> tuple[tuple[Any, ModelConfig, ModelConfig], ...]:
+    """One growth after another, each with the config before and after it."""
     require_growth(old, new, GROWABLE)
     wide = dataclasses.replace(old, d_model=new.d_model, d_ff=new.d_ff)
     headed = dataclasses.replace(
@@ -47,16 +89,12 @@ def grow(
         windows=new.windows[: old.n_layers],
     )
     deep = dataclasses.replace(headed, n_layers=new.n_layers, windows=new.windows)
-    steps = (
+    return (
         (grow_width, old, wide),
         (grow_heads, wide, headed),
         (grow_depth, headed, deep),
         (grow_context, deep, new),
     )
-    for number, (step, before, after) in enumerate(steps):
-        step_key = jax.random.fold_in(key, number)
-        params = step(params, before, after, step_key, noise=noise, release=release)
-    return params
 
 
 def shrink(params: Any, new: ModelConfig, old: ModelConfig) -> Any:

@@ -103,6 +103,9 @@ SIZES: dict[str, dict[str, int]] = {
     "124m": {"d_model": 896, "n_layers": 14, "n_kv_heads": 7, "n_query_groups": 2, "d_ff": 2304},
     "350m": {"d_model": 1280, "n_layers": 20, "n_kv_heads": 5, "n_query_groups": 4, "d_ff": 3456},
     "1b": {"d_model": 2048, "n_layers": 22, "n_kv_heads": 8, "n_query_groups": 4, "d_ff": 5504},
+    "2b": {"d_model": 2560, "n_layers": 29, "n_kv_heads": 8, "n_query_groups": 5, "d_ff": 6912},
+    "3b": {"d_model": 3072, "n_layers": 31, "n_kv_heads": 8, "n_query_groups": 6, "d_ff": 8192},
+    "5b": {"d_model": 4096, "n_layers": 29, "n_kv_heads": 8, "n_query_groups": 8, "d_ff": 11008},
 }
 DEFAULT_DIMENSIONS = {"vocab_size": 8192, "context": 256, "head_dim": 64}
 

@@ -1,7 +1,7 @@
 """The whole model as plain functions over {'embed', 'blocks': [...], 'norm_out'}."""
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -18,7 +18,18 @@ Params = dict[str, Any]
 
 
 def init_params(config: ModelConfig, key: jax.Array) -> Params:
-    """Random parameters of a new model, float32, one tree per layer.
+    """Random parameters of a new model, float32, one tree per layer."""
+    params: Params = {"blocks": []}
+    for name, part in init_parts(config, key):
+        if name.startswith("blocks/"):
+            params["blocks"].append(part)
+        else:
+            params[name] = part
+    return params
+
+
+def init_parts(config: ModelConfig, key: jax.Array) -> Iterator[tuple[str, Params]]:
+    """(name, parameters) of each part of a new model: embed, blocks/0, …, norm_out, head.
 
     Each part draws from its own key, so that a deeper model begins with the same first layers.
     """
@@ -27,19 +38,16 @@ def init_params(config: ModelConfig, key: jax.Array) -> Params:
     rope = rope_at(zeros_BT, config, x_BTD.dtype)
     embed_key, block_key, head_key = (jax.random.fold_in(key, part) for part in range(3))
     init_embed, init_block, init_norm, init_head = _initializers(config)
-    params: Params = {
-        "embed": init_embed(embed_key, zeros_BT)["params"],
-        "blocks": [
-            init_block(jax.random.fold_in(block_key, layer), x_BTD, rope, zeros_BT, windows_K)[
-                "params"
-            ]
-            for layer, windows_K in enumerate(layer_windows(config))
-        ],
-        "norm_out": init_norm(head_key, x_BTD)["params"],
-    }
+    yield "embed", init_embed(embed_key, zeros_BT)["params"]
+    for layer, windows_K in enumerate(layer_windows(config)):
+        layer_key = jax.random.fold_in(block_key, layer)
+        yield (
+            f"blocks/{layer}",
+            init_block(layer_key, x_BTD, rope, zeros_BT, windows_K)["params"],
+        )
+    yield "norm_out", init_norm(head_key, x_BTD)["params"]
     if not config.tied_embedding:
-        params["head"] = init_head(head_key, x_BTD)["params"]
-    return params
+        yield "head", init_head(head_key, x_BTD)["params"]
 
 
 @functools.cache

@@ -3,7 +3,7 @@
 import time
 
 from train.life import Life, LifeState
-from train.replay import save
+from train.saved import save
 
 # What is learned is safe in the journal; a checkpoint spares replaying this much of it.
 SECONDS_PER_CHECKPOINT = 5.0

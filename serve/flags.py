@@ -4,11 +4,15 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
+from train.memory import parse_bytes
 from train.recipe import RECIPES
+
+if TYPE_CHECKING:
+    from train.store import StoreConfig
 
 MODES = (
     "start",
@@ -32,6 +36,9 @@ _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_multi_string,
 )
 
+# Where weights and moments may be.
+STORES = ("auto", "ram", "disk")
+
 # Section -> rows of (kind, name, default, what it says in --help).
 _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
     "What to do": [
@@ -46,7 +53,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_BOOL, "help", False, "this text"),
     ],
     "A new model": [
-        (_STRING, "size", None, "2m, 10m, 50m, 124m, 350m or 1b parameters (10m)"),
+        (_STRING, "size", None, "2m, 10m, 50m, 124m, 350m, 1b, 2b, 3b or 5b parameters (10m)"),
         (_INT, "seed", None, "of every random draw in this life (0)"),
         (
             _STRING,
@@ -92,6 +99,11 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_INT, "context_tokens", None, "the context to reach, instead of the ratio --context"),
         (_FLOAT, "noise", 0.0, "of newborn entries that are 0 in an exact growth, by their scale"),
         (_BOOL, "dry_run", False, "show what would be made, and make nothing"),
+    ],
+    "Memory": [
+        (_STRING, "memory", None, "what the program may hold, such as 16GB (what is free)"),
+        (_STRING, "store", "auto", "weights and moments in ram, on disk, or auto: ram if they fit"),
+        (_BOOL, "remat", False, "make residuals again instead of keeping them; on disk always so"),
     ],
     "Talking": [
         (_INT, "replies", 5, "candidates per turn"),
@@ -181,6 +193,19 @@ class Options:
         return {name: self.values[name] for name in _SIZES[1:] if self.values[name] is not None}
 
     @property
+    def memory_bytes(self) -> int | None:
+        """What --memory allows, in bytes; None where it was not given."""
+        return None if self.memory is None else parse_bytes("memory", self.memory)
+
+    @property
+    def store_config(self) -> "StoreConfig":
+        """Where weights and moments are to be."""
+        # Brings JAX with it, which --help does without.
+        from train.store import StoreConfig
+
+        return StoreConfig(kind=self.store, memory=self.memory_bytes, remat=self.remat)
+
+    @property
     def ratios(self) -> dict[str, float]:
         """What a growth multiplies, by flag."""
         return {name: self.values[name] for name in _RATIOS if self.values[name] is not None}
@@ -203,6 +228,8 @@ def parse(argv: Sequence[str]) -> Options:
         )
     if values.mode not in MODES:
         raise UsageError(f"mode must be one of {', '.join(MODES)}, got {values.mode!r}.")
+    if values.store not in STORES:
+        raise UsageError(f"store must be one of {', '.join(STORES)}, got {values.store!r}.")
     if values.lesson not in RECIPES:
         raise UsageError(f"lesson must be one of {', '.join(RECIPES)}, got {values.lesson!r}.")
     for names, mode in ((_GROWING, "grow"), (("to", "format"), "export"), (("from",), "import")):

@@ -19,7 +19,7 @@ def export_mode(options: Options, output: Output) -> int:
 
     if options.to is None:
         raise ValueError("--mode=export writes into a new folder, got none; name it with --to.")
-    with open_life(options.folder, read_only=True) as life:
+    with open_life(options.folder, read_only=True, store=options.store_config) as life:
         state, _ = restore(life, output.say)
         exported = export_model(
             life,

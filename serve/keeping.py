@@ -21,7 +21,7 @@ def replay(options: Options, output: Output) -> int:
     if options.into is None:
         raise ValueError("--mode=replay wants a folder for the new life, got none; give --into.")
     started = time.monotonic()
-    with open_life(options.folder, read_only=True) as life:
+    with open_life(options.folder, read_only=True, store=options.store_config) as life:
         found = []
         for compared in relive(life, Path(options.into).expanduser()):
             found.append(compared)

@@ -22,11 +22,14 @@ def run() -> None:
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     try:
         # Everything heavy is imported after the flags are known, so that --help is quick.
-        from serve.allocator import keep_freed_memory
+        from serve.allocator import keep_freed_memory, return_freed_memory
         from serve.compile_cache import use_compile_cache
         from serve.modes import run_mode
 
-        keep_freed_memory()
+        if options.store == "ram" or options.memory is None:
+            keep_freed_memory()
+        else:
+            return_freed_memory()
         use_compile_cache()
         code = run_mode(options)
         # All is saved and said: a late Ctrl-C must not turn this end into another.

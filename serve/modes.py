@@ -202,7 +202,13 @@ def _open_any(options: Options, output: Output, *, read_only: bool) -> Session:
         temperature=options.temperature,
         top_p=options.top_p,
     )
-    return Session.open(options.folder, sampling=sampling, read_only=read_only, say=output.say)
+    return Session.open(
+        options.folder,
+        sampling=sampling,
+        read_only=read_only,
+        store=options.store_config,
+        say=output.say,
+    )
 
 
 def _open_or_look(options: Options, output: Output) -> Session:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from model.transformer import Params, compute_copy
+from model.transformer import Params
 from serve.autosave import Autosave
 from train.evaluate import quick_held_out
 from train.lesson import settle
 from train.life import Life, LifeState
 from train.replay import Watch, restore
 from train.state import TrainState
+from train.store import compute_weights
 
 # Held-out windows measured after every lesson, in all.
 QUICK_WINDOWS = 4
@@ -80,7 +81,7 @@ class OpenModel:
         """The parameters as products use them, for sampling."""
         state = self.state
         if self._copy is None:
-            self._copy = compute_copy(state.train.params, state.config.dtype)
+            self._copy = compute_weights(state.train.params, state.config.dtype)
         return self._copy
 
     def held_out_change(self) -> tuple[float, float] | None:

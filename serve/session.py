@@ -30,6 +30,7 @@ from train.recipe import RECIPES
 from train.records import Event
 from train.replay import Say, Watch, restore
 from train.sleep import Sleep, give_sleep
+from train.store import AUTO, StoreConfig
 from train.talk import FORGET, context_after_undo
 from train.undo import UndoPlan, last_undo, plan_undo, undo
 
@@ -55,14 +56,16 @@ class Session(OpenModel):
         *,
         sampling: SamplingConfig | None = None,
         read_only: bool = False,
+        store: StoreConfig = AUTO,
         say: Say = lambda _: None,
         watch: Watch = lambda _: None,
     ) -> Self:
         """A session on an existing model folder.
 
-        `say` is told what a restore has to mend, `watch` how far a replay is.
+        `store` says where weights and moments are to be, `say` is told what a restore has to mend,
+        `watch` how far a replay is.
         """
-        life = open_life(Path(workdir).expanduser(), read_only=read_only)
+        life = open_life(Path(workdir).expanduser(), read_only=read_only, store=store)
         try:
             state, seconds = restore(life, say, watch)
             session = cls(life, state, sampling or SamplingConfig(), seconds)

@@ -1,10 +1,11 @@
 """Kills a living model with SIGKILL again and again, and counts what was lost.
 
-Run as a program: kill_loop.py FOLDER KILLS SEED [broken] [KIND ...]. One process imports everything
-once and forks a child for each life span, before any thread is started; the child opens the folder,
-does one kind of thing again and again, and tells through a pipe what it has acknowledged, until it
-is killed at a random moment of it. A life that was killed LIFE_KILLS times is compared with its
-replay from birth, and another begins. The last line of standard output is a JSON object of counts.
+Run as a program: kill_loop.py FOLDER KILLS SEED [broken] [disk] [KIND ...], with `disk` for states
+that live on it. One process imports everything once and forks a child for each life span, before
+any thread is started; the child opens the folder, does one kind of thing again and again, and tells
+through a pipe what it has acknowledged, until it is killed at a random moment of it. A life that
+was killed LIFE_KILLS times is compared with its replay from birth, and another begins. The last
+line of standard output is a JSON object of counts.
 """
 
 import dataclasses
@@ -21,7 +22,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from lives import READING, SAMPLING, new_life, write_book
+from lives import READING, SAMPLING, new_life, tiny_config, write_book
 from orbax.checkpoint import v1  # noqa: F401
 
 from grow.plan import plan_growth
@@ -31,8 +32,12 @@ from train.effective import effective_events, undone_events
 from train.flat_tree import tree_digest
 from train.journal import Journal
 from train.life import open_life
+from train.optimizer import OptimizerConfig
 from train.records import Event, utc_now
 from train.replay import apply_events, newborn, restore, training_events
+from train.residency import least_bytes
+from train.state import abstract_state
+from train.store import StoreConfig
 from train.talk import Talk
 
 LIFE_KILLS = 50
@@ -87,13 +92,21 @@ KINDS: dict[str, tuple[Callable[[Session, random.Random], None], float]] = {
 }
 
 
+def chosen_store() -> StoreConfig:
+    """Where the states are: with `disk` nothing of them stays in memory. For a child alone."""
+    if "disk" not in sys.argv:
+        return StoreConfig()
+    model = tiny_config().model
+    return StoreConfig(kind="disk", memory=least_bytes(abstract_state(model, OptimizerConfig())))
+
+
 def work(workdir: Path, kind: str, seed: int, tell, broken: bool) -> None:
     """Opens the folder and does one kind of thing, for ever; `tell` after each time."""
     use_compile_cache()
     dice = random.Random(seed)
     if broken:
         acknowledge_too_early()
-    with Session.open(workdir, sampling=SAMPLING) as session:
+    with Session.open(workdir, sampling=SAMPLING, store=chosen_store()) as session:
         journal = session.life.journal
         _, talk = Talk(journal, session.life.tokenizer).contexts(undone_events(journal))
         tell(session, session.context() == list(talk))
@@ -209,7 +222,7 @@ def prepare(workdir: Path) -> None:
     new_life(workdir, SHELF.read_text(encoding="utf-8"))
     use_compile_cache()
     dice = random.Random(0)
-    with Session.open(workdir, sampling=SAMPLING) as session:
+    with Session.open(workdir, sampling=SAMPLING, store=chosen_store()) as session:
         read(session, dice)
         teach(session, dice)
         teach(session, dice)

@@ -24,11 +24,15 @@ def write_book(folder: Path, text: str, name: str = "page.txt", start: int = 0) 
     return load_book(path)
 
 
+def tiny_config() -> StepConfig:
+    """A model of a few thousand parameters."""
+    model = small_config(vocab_size=400, context=64)
+    return StepConfig(model, OptimizerConfig(), jnp.dtype("float32"))
+
+
 def new_life(workdir: Path, text: str, *, seed: int = 0) -> None:
     """A life with a vocabulary of 400 pieces and a context of 64 tokens begins in `workdir`."""
-    model = small_config(vocab_size=400, context=64)
-    config = StepConfig(model, OptimizerConfig(), jnp.dtype("float32"))
-    create_life(workdir, config, seed=seed, texts=[text[:20_000]]).close()
+    create_life(workdir, tiny_config(), seed=seed, texts=[text[:20_000]]).close()
 
 
 def open_session(workdir: Path, **options) -> Session:

@@ -42,10 +42,11 @@ def test_axis_strings_are_the_shapes_of_the_parameters(config):
 
 @pytest.mark.parametrize(("name", "millions"), [
     ("2m", 2), ("10m", 10), ("50m", 50), ("124m", 124), ("350m", 350), ("1b", 1000),
+    ("2b", 2000), ("3b", 3000), ("5b", 5000),
 ])  # fmt: skip
 def test_sizes_are_within_a_tenth_of_their_names(name, millions):
     assert abs(count_parameters(new_config(name)) / (millions * 1e6) - 1) <= 0.1
-    assert set(SIZES) == {"2m", "10m", "50m", "124m", "350m", "1b"}
+    assert set(SIZES) == {"2m", "10m", "50m", "124m", "350m", "1b", "2b", "3b", "5b"}
 
 
 def test_a_later_token_changes_no_earlier_logit():

@@ -11,7 +11,8 @@ from jax.typing import DTypeLike
 from model.cache import init_cache
 from model.config import ModelConfig
 from model.tokenizer import Tokenizer
-from model.transformer import Params, apply_head, compute_copy, extend, head_table
+from model.transformer import Params, apply_head, extend, head_table
+from train.store import compute_weights
 
 ROWS = 64
 
@@ -42,7 +43,7 @@ def answer_all(
     assert all(len(ids) <= length - limit for ids in prompts)
     if not prompts:
         return []
-    copy = compute_copy(params, dtype)
+    copy = compute_weights(params, dtype)
     marks = (tokenizer.turn_end, tokenizer.unspoken)
     key = jax.random.key(0) if key is None else key
     answers: list[str | None] = []

@@ -10,16 +10,18 @@ import jax
 import numpy as np
 
 from grow.check import PROMPT_TOKENS, Proof, observe, prove, require_exact
-from grow.moments import grow_moments
+from grow.moments import grow_moments, grow_part_moments
 from grow.plan import Plan
-from grow.surgery import grow
+from grow.surgery import grow, grow_part
 from model.config import ModelConfig
 from train.life import GROWTH_STREAM, Life, LifeState
-from train.memory import available_bytes, peak_bytes, restart_peak
+from train.memory import available_bytes, gigabytes, peak_bytes, restart_peak
 from train.newborn import Growth
 from train.optimizer import make_optimizer
 from train.reading_plan import books_read
-from train.state import TrainState
+from train.record_file import part_names, part_of
+from train.state import TrainState, abstract_state
+from train.store import compute_weights, generation_of, in_memory, on_disk
 
 # Greedy tokens that are compared before a growth counts.
 PROOF_TOKENS = 2000
@@ -56,19 +58,19 @@ def grow_life(
     """
     if not (math.isfinite(noise) and noise >= 0):
         raise ValueError(f"noise must be a number of at least 0, got {noise:g}; correct it.")
-    require_room(life, plan)
+    require_room(life, state, plan)
     started = time.monotonic()
     restart_peak()
     old, dtype = state.config.model, state.config.dtype
     prompts_BT, length = _prompts(life, old)
-    before = observe(state.train.params, prompts_BT, length, old, dtype)
+    before = observe(_observed(state), prompts_BT, length, old, dtype)
     data: dict[str, Any] = {
         "model": plan.new.to_json(),
         "noise": noise,
         "number": life.journal.count("grow"),
     }
     state = apply_grow(life, state, data)
-    proof = prove(before, state.train.params, old, plan.new, dtype)
+    proof = prove(before, _observed(state), old, plan.new, dtype)
     if not noise:
         require_exact(proof, dtype)
     peak = peak_bytes()
@@ -89,37 +91,79 @@ def grow_life(
 def apply_grow(life: Life, state: LifeState, data: dict[str, Any]) -> LifeState:
     """The state after a growth that the journal holds; `state` is donated, leaf by leaf."""
     old, new = state.config.model, ModelConfig.from_json(data["model"])
-    optimizer = make_optimizer(state.config.optimizer)
-    born = int(state.train.opt_state["norm_out"][1].count)
+    born = int(np.asarray(state.train.opt_state["norm_out"][1].count))
     key = life.stream(GROWTH_STREAM, data["number"])
-    moments = grow_moments(state.train.opt_state, optimizer, old, new, release=True)
-    params = grow(state.train.params, old, new, key, noise=data["noise"], release=True)
+    train = _grown(life, state, new, key, data["noise"])
     growths = (*state.config.growths, Growth(old, born))
     config = state.config._replace(model=new, growths=growths)
     # The model's own replies are taken anew: a life lived again has not taken them yet by now.
     memory = state.memory._replace(own=())
-    return state._replace(train=TrainState(params, moments), config=config, memory=memory)
+    return state._replace(train=train, config=config, memory=memory)
 
 
-def require_room(life: Life, plan: Plan) -> None:
+def _grown(
+    life: Life, state: LifeState, new: ModelConfig, key: jax.Array, noise: float
+) -> TrainState:
+    """The arrays of the grown model, in memory or part by part on the disk."""
+    train, old = state.train, state.config.model
+    optimizer = make_optimizer(state.config.optimizer)
+    source = generation_of(train)
+    abstract = abstract_state(new, state.config.optimizer)
+    to_disk = life.store.wants_disk(abstract, state.config.dtype)
+    if source is None and not to_disk:
+        moments = grow_moments(train.opt_state, optimizer, old, new, release=True)
+        return TrainState(grow(train.params, old, new, key, noise=noise, release=True), moments)
+
+    def old_params(name: str) -> Any:
+        return in_memory(part_of(train.params, name))
+
+    def old_moments(name: str) -> Any:
+        return in_memory(part_of(train.opt_state, name))
+
+    parts = (
+        (
+            name,
+            (
+                grow_part(old_params, name, old, new, key, noise=noise),
+                grow_part_moments(old_moments, name, optimizer, old, new),
+            ),
+        )
+        for name in part_names(abstract.params)
+    )
+    return on_disk(life.disk, abstract, parts, source)
+
+
+def require_room(life: Life, state: LifeState, plan: Plan) -> None:
     """Nothing; refuses a growth whose result has no room in memory or on the disk.
+
+    What does not fit into memory is put on the disk, and twice: a step never writes over the last
+    checkpoint.
 
     Raises:
       ValueError: says how much it needs and how much there is.
     """
     free = shutil.disk_usage(life.workdir).free
-    needed = plan.state_bytes + SPARE_DISK_BYTES
+    abstract = abstract_state(plan.new, state.config.optimizer)
+    to_disk = life.store.wants_disk(abstract, state.config.dtype)
+    needed = (2 if to_disk else 1) * plan.state_bytes + SPARE_DISK_BYTES
     if free < needed:
         raise ValueError(
             f"the grown model needs {gigabytes(needed)} on the disk of {life.workdir}, got "
             f"{gigabytes(free)} free; free space or grow less."
         )
     available = available_bytes()
-    if available is not None and available < plan.extra_bytes:
+    if not to_disk and available is not None and available < plan.extra_bytes:
         raise ValueError(
             f"growing needs {gigabytes(plan.extra_bytes)} more memory, got "
             f"{gigabytes(available)}; close other programs or grow less."
         )
+
+
+def _observed(state: LifeState) -> Any:
+    """The parameters for a proof: of a state on the disk its compute copy, which says the same."""
+    if generation_of(state.train) is None:
+        return state.train.params
+    return compute_weights(state.train.params, state.config.dtype)
 
 
 def seconds_per_step(life: Life) -> float | None:
@@ -130,11 +174,6 @@ def seconds_per_step(life: Life) -> float | None:
     if found is None:
         return None
     return found["seconds"] / -(-found["windows"] // found["batch_size"])
-
-
-def gigabytes(count: int) -> str:
-    """A number of bytes as people say it."""
-    return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
 
 
 def _prompts(life: Life, config: ModelConfig) -> tuple[jax.Array, int]:

@@ -17,7 +17,7 @@ from train.recipe import RECIPES, Recipe
 from train.records import Event
 from train.rehearsal import Rehearsal, answer_document, lesson_rehearsal
 from train.schedule import Exchange, count_known, due_items, rehearsed, taught
-from train.state import TrainState, init_opt_state
+from train.state import TrainState
 from train.step import train_step_losses
 
 Kind = Literal["pick", "teach"]
@@ -229,11 +229,15 @@ def train_on(
     config, train = state.config, state.train
     if recipe.sgd:
         config = config._replace(optimizer=dataclasses.replace(config.optimizer, sgd=True))
-    if recipe.fresh_moments:
-        train = train._replace(opt_state=init_opt_state(train.params, config.optimizer))
     losses: dict[int, float] = {}
-    for _ in range(recipe.steps):
-        train, _, nats_BT = train_step_losses(train, rehearsal.batch, recipe.learning_rate, config)
+    for number in range(recipe.steps):
+        train, _, nats_BT = train_step_losses(
+            train,
+            rehearsal.batch,
+            recipe.learning_rate,
+            config,
+            fresh_moments=recipe.fresh_moments and number == 0,
+        )
         losses = losses or _answer_losses(rehearsal, np.asarray(nats_BT))
     return train, losses
 

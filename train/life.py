@@ -2,7 +2,7 @@
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -11,27 +11,19 @@ import jax.numpy as jnp
 
 from model.config import ModelConfig
 from model.tokenizer import Tokenizer, train_tokenizer
-from train.books import load_saved_book
 from train.context_file import settle_context
+from train.disk_store import Disk
 from train.durable import fsync_folder, write_file
 from train.journal import Journal
+from train.library import Library
 from train.lock import WriterLock
 from train.optimizer import OptimizerConfig
 from train.recipe import Recipe
-from train.rehearsal import Shelf, make_shelf
 from train.schedule import Memory
 from train.state import TrainState
 from train.step import StepConfig
+from train.store import AUTO, StoreConfig
 from train.versions import versions
-from train.windows import (
-    Batch,
-    EncodedBook,
-    Pass,
-    encode_book,
-    join_books,
-    sample_held_out,
-    window_stream,
-)
 
 # The weights of a life that began with an import.
 BIRTH_WEIGHTS = "birth.safetensors"
@@ -57,54 +49,6 @@ class LifeState(NamedTuple):
     owed: Recipe | None = None
 
 
-class Library:
-    """The books of a model folder by content hash, encoded once per process."""
-
-    def __init__(self, folder: Path, tokenizer: Tokenizer) -> None:
-        self.folder = folder
-        self._tokenizer = tokenizer
-        self._encoded: dict[tuple[str, ...], EncodedBook] = {}
-        self._pass: tuple[Any, Pass | None] = (None, None)
-        self._shelf: tuple[Any, Shelf | None] = (None, None)
-        self._held_out: tuple[Any, list[Batch]] = (None, [])
-
-    def get(self, hashes: Sequence[str]) -> EncodedBook:
-        """These books as one; read from the folder and verified when asked for first."""
-        key = tuple(hashes)
-        if key not in self._encoded:
-            if len(key) == 1:
-                book = load_saved_book(self.folder, key[0])
-                self._encoded[key] = encode_book(book, self._tokenizer)
-            else:
-                self._encoded[key] = join_books([self.get([sha256]) for sha256 in key])
-        return self._encoded[key]
-
-    def shelf(self, hashes: Sequence[str]) -> Shelf:
-        """What lessons rehearse of these books; the last one asked for is kept."""
-        key = tuple(hashes)
-        known, shelf = self._shelf
-        if shelf is None or known != key:
-            shelf = make_shelf([self.get([sha256]) for sha256 in key])
-            self._shelf = (key, shelf)
-        return shelf
-
-    def held_out(self, hashes: Sequence[str], context: int, limit: int) -> list[Batch]:
-        """A sample of these books' held-out windows; the last one asked for is kept."""
-        key = (tuple(hashes), context, limit)
-        if self._held_out[0] != key:
-            self._held_out = (key, sample_held_out(self.get(hashes), context, limit))
-        return self._held_out[1]
-
-    def windows(self, hashes: Sequence[str], *, seed: int, pass_: int, context: int) -> Pass:
-        """One pass over these books as one; the last pass asked for is kept."""
-        key = (tuple(hashes), seed, pass_, context)
-        known, windows = self._pass
-        if windows is None or known != key:
-            windows = window_stream(self.get(hashes), seed=seed, pass_=pass_, context=context)
-            self._pass = (key, windows)
-        return windows
-
-
 @dataclasses.dataclass(frozen=True)
 class Life:
     """An open model folder. A context manager: leaving it releases the folder.
@@ -118,6 +62,13 @@ class Life:
     library: Library
     birth: dict[str, Any]
     lock: WriterLock | None
+    store: StoreConfig
+    disk: Disk
+
+    def aside(self) -> "Life":
+        """The same life for states that are made beside its present one and never saved."""
+        disk = Disk(self.checkpoints, self.disk.dtype, None, writes=False)
+        return dataclasses.replace(self, disk=disk)
 
     @property
     def checkpoints(self) -> Path:
@@ -138,6 +89,7 @@ class Life:
             ModelConfig.from_json(self.birth["model"]),
             OptimizerConfig(**self.birth["optimizer"]),
             jnp.dtype(self.birth["dtype"]),
+            remat=self.store.remat,
         )
 
     def stream(self, stream: int, count: int) -> jax.Array:
@@ -147,6 +99,7 @@ class Life:
     def close(self) -> None:
         """The journal is closed and the folder free for another writer."""
         try:
+            self.disk.close()
             self.journal.close()
         finally:
             if self.lock is not None:
@@ -224,7 +177,7 @@ def birth_data(config: StepConfig, seed: int, proto: bytes) -> dict[str, Any]:
     }
 
 
-def open_life(workdir: Path, *, read_only: bool = False) -> Life:
+def open_life(workdir: Path, *, read_only: bool = False, store: StoreConfig = AUTO) -> Life:
     """The life in a model folder, held for writing unless `read_only`.
 
     Raises:
@@ -242,7 +195,13 @@ def open_life(workdir: Path, *, read_only: bool = False) -> Life:
             birth = _read_birth(journal, workdir)
             tokenizer = _read_tokenizer(workdir / "tokenizer.model", birth["tokenizer"])
             library = Library(workdir / "books", tokenizer)
-            life = Life(workdir, journal, tokenizer, library, birth, lock)
+            disk = Disk(
+                workdir / "checkpoints",
+                jnp.dtype(birth["dtype"]),
+                store.budget(),
+                writes=lock is not None,
+            )
+            life = Life(workdir, journal, tokenizer, library, birth, lock, store, disk)
             if lock is not None:
                 settle_context(life.context_file, journal)
         except BaseException:

@@ -26,11 +26,17 @@ def seal(path: Path, body: dict[str, Any]) -> dict[str, Any]:
     for name, file in _entries(path).items():
         file.chmod(0o600)
         files[name] = {"sha256": durable.sha256_file(file), "size": file.stat().st_size}
-    manifest = _with_check({**body, "format": FORMAT, "files": files})
-    durable.write_file(path / MANIFEST, _encode(manifest))
+    manifest = seal_body(path, {**body, "files": files})
     for folder, _, _ in path.walk():
         folder.chmod(0o700)
     durable.fsync_tree(path)
+    return manifest
+
+
+def seal_body(path: Path, body: dict[str, Any]) -> dict[str, Any]:
+    """The folder `path` has a manifest of `body`, the format and its own checksum; returns it."""
+    manifest = _with_check({**body, "format": FORMAT})
+    durable.write_file(path / MANIFEST, _encode(manifest))
     return manifest
 
 

@@ -1,9 +1,15 @@
-"""How much memory the machine has left, and how much this process took at most."""
+"""How much memory the machine has left and this process took, and sizes as people say them."""
 
 import contextlib
+import re
 import resource
 import sys
+from fractions import Fraction
 from pathlib import Path
+
+# What a size in bytes may end with; a bare number is bytes.
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY_UNITS = {"ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
 def available_bytes() -> int | None:
@@ -29,3 +35,25 @@ def peak_bytes() -> int:
                 return int(line.split()[1]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def gigabytes(count: int) -> str:
+    """A number of bytes as people say it."""
+    return f"{count / 1e9:.2f} GB" if count >= 1e7 else f"{count / 1e6:.2f} MB"
+
+
+def parse_bytes(name: str, text: str) -> int:
+    """The bytes that a size such as 16GB, 900MB or 2GiB means.
+
+    Raises:
+      ValueError: no size, or none above 0; the sentence calls it by `name`.
+    """
+    found = re.fullmatch(r"([0-9]+(?:\.[0-9]+)?) ?([kmgt]i?)?b?", text.strip().lower())
+    if found:
+        number, unit = found[1], found[2] or ""
+        n_bytes = int(Fraction(number) * (_UNITS | _BINARY_UNITS)[unit])
+        if n_bytes > 0:
+            return n_bytes
+    raise ValueError(
+        f"{name} is a size such as 16GB, 900MB or 2GiB, got {text!r}; give a number with its unit."
+    )

@@ -2,20 +2,17 @@
 
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
-
 from model.summary import Table, difference, table
 from train.effective import undone_events
 from train.life import Life, LifeState
 from train.replay import (
     apply_event,
     apply_events,
-    load_state,
     newborn,
     training_events,
-    valid_checkpoints,
 )
+from train.saved import load_state, valid_checkpoints
+from train.store import kept
 from train.thinning import TRAINING, cost
 
 
@@ -58,8 +55,9 @@ def change_by(life: Life, event: int) -> Change:
         raise ValueError(f"event {event} ({found.kind}) changes no weights; name a lesson or book.")
     if event in undone_events(life.journal):
         raise ValueError(f"event {event} was undone, its weights are no part of this life.")
+    life = life.aside()
     state = state_before(life, event)
-    before, config = jax.tree.map(jnp.copy, state.train.params), state.config.model
+    before, config = kept(state.train.params), state.config.model
     (now,) = [e for e in training_events(life, after=event - 1) if e.id == event]
     state = apply_event(life, state, now)
     after = state.train.params

@@ -20,7 +20,7 @@ from train.manifest import read_manifest, seal, verify_files
 from train.newborn import read_growths, write_growths
 from train.records import Event, event_checksum
 from train.relive import copy_life
-from train.replay import save
+from train.saved import save
 from train.schedule import read_memory, write_memory
 from train.state import abstract_state
 

@@ -9,11 +9,14 @@ import jax
 import numpy as np
 
 from train.context_file import present_file
+from train.disk_store import is_generation
 from train.durable import new_folder, write_file
 from train.flat_tree import flatten_tree, tree_digest
 from train.life import BIRTH_WEIGHTS, Life, LifeState, open_life
+from train.record_file import tree_records_digest
 from train.records import CheckpointRow
-from train.replay import apply_event, load_state, newborn, save, training_events, valid_checkpoints
+from train.replay import apply_event, newborn, training_events
+from train.saved import load_state, save, valid_checkpoints
 
 
 class Compared(NamedTuple):
@@ -57,7 +60,7 @@ def relive(life: Life, into: Path) -> Iterator[Compared]:
     """
     copy_life(life, into)
     rows = {row.event: row for row in valid_checkpoints(life)}
-    with open_life(into) as again:
+    with open_life(into, store=life.store) as again:
         state = newborn(again)
         todo = training_events(again)
         stops = sorted(rows)
@@ -82,11 +85,13 @@ def largest_difference(one: Any, other: Any) -> float:
 
 
 def _compare(life: Life, row: CheckpointRow, state: LifeState, done: int, of: int) -> Compared:
-    digest = tree_digest(jax.block_until_ready(state.train))
+    digest = (tree_records_digest if is_generation(row) else tree_digest)(
+        jax.block_until_ready(state.train)
+    )
     if digest == row.digest:
         return Compared(row.event, digest, True, 0.0, done, of)
     try:
-        difference = largest_difference(load_state(life, row).train, state.train)
+        difference = largest_difference(load_state(life.aside(), row).train, state.train)
     except ValueError:
         difference = None
     return Compared(row.event, digest, False, difference, done, of)

@@ -6,28 +6,24 @@ from typing import NamedTuple
 
 import jax
 
-from model.config import ModelConfig
+from model.transformer import init_parts
 from train.adopt import adopted_params
 from train.checkpoint import (
-    check_checkpoint,
     clean_checkpoints,
-    list_checkpoints,
-    load_checkpoint,
-    remove_checkpoint,
-    save_checkpoint,
 )
-from train.effective import effective_events, gone_with, prefix_digests, undone_events
+from train.effective import gone_with
 from train.growth import apply_grow
 from train.lesson import apply_lesson
 from train.life import INIT_STREAM, Life, LifeState
-from train.newborn import read_growths, write_growths
 from train.reading import apply_read
-from train.records import CheckpointRow, Event
-from train.schedule import read_memory, write_memory
+from train.record_file import DamagedRecordError, part_names, part_of
+from train.records import Event
+from train.saved import load_state, valid_checkpoints
 from train.sleep import apply_sleep
-from train.state import TrainState, abstract_state, init_opt_state, init_state
+from train.state import abstract_state, with_moments
+from train.store import assembled, on_disk
 from train.talk import with_present_prompts
-from train.thinning import TRAINING, ages, cost, thinned
+from train.thinning import TRAINING, cost
 from train.versions import changed_versions
 
 Say = Callable[[str], None]
@@ -59,6 +55,25 @@ def restore(
     """
     if life.lock is not None:
         clean_checkpoints(life.checkpoints)
+    while True:
+        try:
+            state, seconds = _replayed(life, say, watch)
+            break
+        except DamagedRecordError as error:
+            say(f"{error} Going on from an older one and the journal.")
+    last = life.journal.last()
+    assert last is not None
+    if missing := missing_events(life):
+        say(f"{missing} Going on without them.")
+    return state._replace(event=last.id), seconds
+
+
+def _replayed(life: Life, say: Say, watch: Watch) -> tuple[LifeState, float]:
+    """The state after the last training event, and the seconds of replay.
+
+    Raises:
+      DamagedRecordError: found only now; the next try begins at an older checkpoint.
+    """
     state = _newest_checkpoint(life, say)
     if state is None:
         state = newborn(life)
@@ -72,11 +87,7 @@ def restore(
                 "and is replayed here may differ by rounding."
             )
     state = apply_events(life, state, todo, watch)
-    last = life.journal.last()
-    assert last is not None
-    if missing := missing_events(life):
-        say(f"{missing} Going on without them.")
-    return state._replace(event=last.id), time.monotonic() - started if todo else 0.0
+    return state, time.monotonic() - started if todo else 0.0
 
 
 def missing_events(life: Life) -> str | None:
@@ -93,11 +104,18 @@ def missing_events(life: Life) -> str | None:
 def newborn(life: Life) -> LifeState:
     """The state at birth: made from the seed, or from the weights that were imported."""
     config = life.birth_config
+    key = life.stream(INIT_STREAM, 0)
     if "weights" in life.birth:
         params = adopted_params(life)
-        train = TrainState(params, init_opt_state(params, config.optimizer))
+        parts = ((name, part_of(params, name)) for name in part_names(params))
     else:
-        train = init_state(config.model, config.optimizer, life.stream(INIT_STREAM, 0))
+        parts = init_parts(config.model, key)
+    abstract = abstract_state(config.model, config.optimizer)
+    state_parts = with_moments(parts, config.optimizer)
+    if life.store.wants_disk(abstract, config.dtype):
+        train = on_disk(life.disk, abstract, state_parts)
+    else:
+        train = assembled(dict(state_parts))
     return LifeState(train, config, event=1, steps=0, lessons=0)
 
 
@@ -105,6 +123,7 @@ def restore_without(
     life: Life, events: Collection[int], watch: Watch = lambda _: None
 ) -> LifeState:
     """The state of a life in which these events never happened, made aside; nothing is written."""
+    life = life.aside()
     state = _newest_checkpoint(life, lambda _: None, gone_with(life.journal, events))
     state = newborn(life) if state is None else state
     todo = training_events(life, after=state.event, without=events)
@@ -148,75 +167,6 @@ _APPLY = {
     "sleep": apply_sleep,
     "grow": lambda life, state, event: apply_grow(life, state, event.data),
 }
-
-
-def save(life: Life, state: LifeState) -> str:
-    """A checkpoint of the state exists and is known, older ones are thinned; its digest."""
-    assert state.owed is None
-    known = {row.event: row for row in life.journal.checkpoints()}
-    if state.event in list_checkpoints(life.checkpoints):
-        row = known.get(state.event)
-        if row is not None and check_checkpoint(life.checkpoints, state.event, row.digest):
-            return row.digest
-        # Damaged, or a kill came between it and its row.
-        life.journal.drop_checkpoint(state.event)
-        remove_checkpoint(life.checkpoints, state.event)
-    elif state.event in known:
-        life.journal.drop_checkpoint(state.event)
-    metadata = {
-        "model": state.config.model.to_json(),
-        "growths": write_growths(state.config.growths),
-        "steps": state.steps,
-        "lessons": state.lessons,
-        "memory": write_memory(state.memory),
-        "prefix": prefix_digests(life.journal, [state.event])[state.event],
-    }
-    digest, manifest = save_checkpoint(
-        life.checkpoints, state.train, event=state.event, metadata=metadata
-    )
-    life.journal.record_checkpoint(state.event, digest, manifest)
-    thin(life)
-    return digest
-
-
-def thin(life: Life) -> None:
-    """Only checkpoints worth their disk are left: known, of this life, and well spaced."""
-    valid = [row.event for row in valid_checkpoints(life)]
-    events = effective_events(life.journal, kinds=TRAINING)
-    kept = thinned(ages(valid, events))
-    rows = {row.event for row in life.journal.checkpoints()}
-    folders = set(list_checkpoints(life.checkpoints))
-    for event in sorted((rows | folders) - set(kept)):
-        if event in rows:
-            life.journal.drop_checkpoint(event)
-        if event in folders:
-            remove_checkpoint(life.checkpoints, event)
-
-
-def valid_checkpoints(life: Life, gone: frozenset[int] | None = None) -> list[CheckpointRow]:
-    """The known checkpoints that were made under these same events, newest first.
-
-    Args:
-      life: an open model folder.
-      gone: ids taken back; the present ones when None.
-    """
-    gone = undone_events(life.journal) if gone is None else gone
-    rows = life.journal.checkpoints()
-    digests = prefix_digests(life.journal, [row.event for row in rows], gone)
-    return [row for row in rows if row.manifest["metadata"].get("prefix") == digests[row.event]]
-
-
-def load_state(life: Life, row: CheckpointRow) -> LifeState:
-    """The state of a checkpoint; ValueError when it is damaged."""
-    metadata = row.manifest["metadata"]
-    config = life.birth_config._replace(
-        model=ModelConfig.from_json(metadata["model"]),
-        growths=read_growths(metadata["growths"]),
-    )
-    abstract = abstract_state(config.model, config.optimizer)
-    train = load_checkpoint(life.checkpoints, row.event, abstract, digest=row.digest)
-    memory = read_memory(metadata["memory"], lambda event: life.journal.event(event).data)
-    return LifeState(train, config, row.event, metadata["steps"], metadata["lessons"], memory)
 
 
 def _newest_checkpoint(

@@ -1,5 +1,6 @@
 """What training changes: parameters and optimizer state, arrays only."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +21,15 @@ def init_state(config: ModelConfig, optimizer: OptimizerConfig, key: jax.Array) 
     """The state of a model at birth: random weights, no moments."""
     params = init_params(config, key)
     return TrainState(params, init_opt_state(params, optimizer))
+
+
+def with_moments(
+    parts: Iterable[tuple[str, Params]], optimizer: OptimizerConfig
+) -> Iterator[tuple[str, tuple[Params, Any]]]:
+    """(name, (parameters, zero moments)) of each part, one at a time."""
+    init = jax.jit(make_optimizer(optimizer).init)
+    for name, params in parts:
+        yield name, (params, init(params))
 
 
 def init_opt_state(params: Params, optimizer: OptimizerConfig) -> dict[str, Any]:

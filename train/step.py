@@ -4,7 +4,7 @@ Each function is compiled once and used for every layer, so depth costs no compi
 of the whole model ever exists, and a layer is updated as soon as its gradient is there.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -28,19 +28,22 @@ from train.loss import token_losses
 from train.newborn import Growth, update_grown
 from train.optimizer import OptimizerConfig, apply_gradients, make_optimizer
 from train.state import TrainState
+from train.store import forward_weights, in_memory, open_step
 from train.windows import Batch
 
 
 class StepConfig(NamedTuple):
     """What the compiled functions are made of; hashable, so equal configs compile once.
 
-    `growths` are those of this life so far; newborn entries begin gently.
+    `growths` are those of this life so far; newborn entries begin gently. With `remat` the backward
+    pass makes a layer's residuals again from its input: less memory, more time, the same bits.
     """
 
     model: ModelConfig
     optimizer: OptimizerConfig
     dtype: DTypeLike
     growths: tuple[Growth, ...] = ()
+    remat: bool = False
 
 
 # The layer index of the parts around the layers.
@@ -152,37 +155,47 @@ def train_step(
 
 
 def train_step_losses(
-    state: TrainState, batch: Batch, learning_rate: float, config: StepConfig
+    state: TrainState,
+    batch: Batch,
+    learning_rate: float,
+    config: StepConfig,
+    *,
+    fresh_moments: bool = False,
 ) -> tuple[TrainState, jax.Array, jax.Array]:
-    """What `train_step` gives, and the loss of every target before the step, `nats_BT`."""
+    """What `train_step` gives, and the loss of every target before the step, `nats_BT`.
+
+    Args:
+      fresh_moments: whether Adam begins anew with this step.
+    """
     model = config.model
-    params, opt_state = state
     rate = jnp.asarray(learning_rate, jnp.float32)
-    loss, nats_BT, backwards, d_norm, d_head, dx_BTD = _forward(params, batch, config)
-    new_params: dict[str, Any] = {"blocks": [None] * model.n_layers}
-    new_opt: dict[str, Any] = {"blocks": [None] * model.n_layers}
+    loss, nats_BT, ways_back, d_norm, d_head, dx_BTD = _forward(state.params, batch, config)
+    step = open_step(state)
+
+    def take(name: str) -> tuple[Any, Any]:
+        params, opt_state = step.take(name)
+        return params, _fresh(params, config) if fresh_moments else opt_state
+
     for layer in reversed(range(model.n_layers)):
-        gradients, dx_BTD = _block_backward(backwards.pop(), dx_BTD)
-        new_params["blocks"][layer], new_opt["blocks"][layer] = _apply(
-            params["blocks"][layer],
-            opt_state["blocks"][layer],
-            gradients,
-            rate,
-            np.int32(layer),
-            config,
-        )
-    new_params["norm_out"], new_opt["norm_out"] = _apply(
-        params["norm_out"], opt_state["norm_out"], d_norm, rate, NO_LAYER, config
-    )
-    d_embed = d_head if model.tied_embedding else jax.tree.map(jnp.zeros_like, params["embed"])
-    new_params["embed"], new_opt["embed"] = _apply_embed(
-        params["embed"], opt_state["embed"], d_embed, batch.tokens_BT, dx_BTD, rate, config
+        params, opt_state = take(f"blocks/{layer}")
+        gradients, dx_BTD = _block_backward(ways_back.pop()(params), dx_BTD)
+        part = _apply(params, opt_state, gradients, rate, np.int32(layer), config)
+        step.put(f"blocks/{layer}", part)
+        del params, opt_state, gradients, part
+    step.put("norm_out", _apply(*take("norm_out"), d_norm, rate, NO_LAYER, config))
+    params, opt_state = take("embed")
+    d_embed = d_head if model.tied_embedding else jax.tree.map(jnp.zeros_like, params)
+    step.put(
+        "embed", _apply_embed(params, opt_state, d_embed, batch.tokens_BT, dx_BTD, rate, config)
     )
     if not model.tied_embedding:
-        new_params["head"], new_opt["head"] = _apply(
-            params["head"], opt_state["head"], d_head, rate, NO_LAYER, config
-        )
-    return TrainState(new_params, new_opt), loss, nats_BT
+        step.put("head", _apply(*take("head"), d_head, rate, NO_LAYER, config))
+    return step.finish(), loss, nats_BT
+
+
+@_static
+def _fresh(params, config: StepConfig):
+    return make_optimizer(config.optimizer).init(params)
 
 
 def part_gradients(params: Any, batch: Batch, config: StepConfig) -> Iterator[tuple[str, Any]]:
@@ -190,42 +203,59 @@ def part_gradients(params: Any, batch: Batch, config: StepConfig) -> Iterator[tu
 
     The loss is that of `train_step`; a layer is called by its number.
     """
-    _, _, backwards, d_norm, d_head, dx_BTD = _forward(params, batch, config)
+    _, _, ways_back, d_norm, d_head, dx_BTD = _forward(params, batch, config)
     yield "norm_out", d_norm
     for layer in reversed(range(config.model.n_layers)):
-        gradients, dx_BTD = _block_backward(backwards.pop(), dx_BTD)
+        backward = ways_back.pop()(in_memory(params["blocks"][layer]))
+        gradients, dx_BTD = _block_backward(backward, dx_BTD)
         yield str(layer), gradients
     if config.model.tied_embedding:
         yield "embed", _add_embedded(d_head, batch.tokens_BT, dx_BTD)
     else:
         yield "head", d_head
-        zeros = jax.tree.map(jnp.zeros_like, params["embed"])
+        zeros = {"table": jnp.zeros(params["embed"]["table"].shape)}
         yield "embed", _add_embedded(zeros, batch.tokens_BT, dx_BTD)
 
 
 def _forward(params: Any, batch: Batch, config: StepConfig) -> tuple[Any, ...]:
-    """The loss, every target's loss, each layer's way back, gradients of norm, head and stream."""
+    """The loss, every target's loss, each layer's way back, gradients of norm, head and stream.
+
+    A way back is a function of the layer's parameters.
+    """
     rope, segments_BT, windows = _surroundings(batch, config)
-    x_BTD = _embed(params["embed"], batch.tokens_BT, config)
-    backwards = []
-    for block, windows_K in zip(params["blocks"], windows, strict=True):
-        x_BTD, backward = _block_forward(block, x_BTD, rope, segments_BT, windows_K, config)
-        backwards.append(backward)
-    head = head_table(params, config.model)
+    weights = forward_weights(params)
+    recompute = config.remat or weights is not params
+    x_BTD = _embed(weights["embed"], batch.tokens_BT, config)
+    ways_back: list[Callable[[Any], Any]] = []
+    for block, windows_K in zip(weights["blocks"], windows, strict=True):
+        around = (x_BTD, rope, segments_BT, windows_K, config)
+        if recompute:
+            # The function of the other way once more, so that the bits are the same.
+            ways_back.append(lambda params, around=around: _block_forward(params, *around)[1])
+            x_BTD = _block(block, *around)
+        else:
+            x_BTD, backward = _block_forward(block, *around)
+            ways_back.append(lambda _, backward=backward: backward)
     loss, backward, nats_BT = _head_forward(
-        params["norm_out"], head, x_BTD, batch.targets_BT, batch.weights_BT, config
+        weights["norm_out"],
+        head_table(weights, config.model),
+        x_BTD,
+        batch.targets_BT,
+        batch.weights_BT,
+        config,
     )
-    return loss, nats_BT, backwards, *_head_backward(backward, loss)
+    return loss, nats_BT, ways_back, *_head_backward(backward, loss)
 
 
 def batch_losses(params: Any, batch: Batch, config: StepConfig) -> jax.Array:
     """The loss of every target, `nats_BT`, with nothing kept for a backward pass."""
     rope, segments_BT, windows = _surroundings(batch, config)
-    x_BTD = _embed(params["embed"], batch.tokens_BT, config)
-    for block, windows_K in zip(params["blocks"], windows, strict=True):
+    weights = forward_weights(params)
+    x_BTD = _embed(weights["embed"], batch.tokens_BT, config)
+    for block, windows_K in zip(weights["blocks"], windows, strict=True):
         x_BTD = _block(block, x_BTD, rope, segments_BT, windows_K, config)
-    head = head_table(params, config.model)
-    return _head_losses(params["norm_out"], head, x_BTD, batch.targets_BT, config)
+    head = head_table(weights, config.model)
+    return _head_losses(weights["norm_out"], head, x_BTD, batch.targets_BT, config)
 
 
 def _surroundings(batch: Batch, config: StepConfig) -> tuple[Rope, jax.Array, list[jax.Array]]:

@@ -9,7 +9,7 @@ import dataclasses
 from train.effective import NEXT, UNDO, effective_events, taken_back, undone_events
 from train.life import Life
 from train.records import Event
-from train.replay import valid_checkpoints
+from train.saved import valid_checkpoints
 from train.thinning import TRAINING, cost
 
 _READING = ("open", "read", "book")

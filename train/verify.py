@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from train.effective import effective_events
 from train.life import Life
-from train.replay import load_state, missing_events
+from train.replay import missing_events
+from train.saved import load_state
 
 
 def damage(life: Life) -> Iterator[str]:
@@ -16,7 +17,7 @@ def damage(life: Life) -> Iterator[str]:
     """
     if missing := missing_events(life):
         yield missing
-    for row in life.journal.checkpoints():
+    for row in filter(life.disk.may_have, life.journal.checkpoints()):
         try:
             load_state(life, row)
         except (ValueError, OSError) as error:

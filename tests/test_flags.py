@@ -1,0 +1,25 @@
+"""What the values of flags mean."""
+
+import pytest
+
+from serve.flags import parse
+from train.memory import parse_bytes
+
+
+@pytest.mark.parametrize(("text", "n_bytes"), [
+    ("16GB", 16 * 10**9), ("900MB", 900 * 10**6), ("2GiB", 2**31), ("1.5 gib", 3 * 2**29),
+    ("512k", 512_000), ("12345", 12345), ("0.5TB", 5 * 10**11), ("7b", 7),
+])  # fmt: skip
+def test_a_size_is_a_number_with_a_unit(text, n_bytes):
+    assert parse_bytes("memory", text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "GB", "-1GB", "16 gigs", "0GB", "1e9", "16GBB", "inf", "١GB"])
+def test_what_is_no_size_is_named(text):
+    with pytest.raises(ValueError, match="memory is a size such as 16GB, 900MB or 2GiB, got"):
+        parse_bytes("memory", text)
+
+
+def test_memory_is_what_the_flag_says_or_unknown():
+    assert parse(["apprentice", "--memory=2GiB"]).memory_bytes == 2**31
+    assert parse(["apprentice"]).memory_bytes is None
