@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := model grow train serve bench tests notebooks
 WORKDIR ?= ~/apprentice
 
-.PHONY: run test fuzz interop bench teach soak defaults growth-dip undo-figures serve-figures growth-compute growth-window growth-exactness growth-life clean
+.PHONY: run test fuzz interop bench teach soak defaults growth-dip undo-figures serve-figures growth-compute growth-window growth-exactness growth-life plan-figures clean
 
 run: .venv/run
 	$(BIN)/apprentice --mode=start --workdir=$(WORKDIR)
@@ -100,6 +100,13 @@ teach: .venv/test
 	done; done
 	for arm in seed seed,learning_rate=1e-4 seed,learning_rate=1e-3 vidya sgd; do \
 	  $(BIN)/python -m bench.teach facts --base=$(TEACH)/base --out=teach.jsonl --arm=$$arm || exit 1; done
+
+# The plan of each size beside what it really takes (docs/memory.md); half an hour, and 1b needs
+# 23 GB of memory.
+PLAN_SIZES ?= 10m 50m 124m 350m
+plan-figures: .venv/test
+	$(BIN)/python -m bench.plan measure $(PLAN_SIZES:%=--size=%)
+	$(BIN)/python -m bench.plan show
 
 # What the page takes on a copy of the model in WORKDIR (docs/serve.md); some minutes, and a chromium.
 serve-figures: .venv/test

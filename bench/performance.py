@@ -91,12 +91,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="only shows that everything runs")
     parser.add_argument("--items", default="roof,step,replies,lesson,start,read")
+    parser.add_argument("--rounds", type=int, help="turns of each contestant")
+    parser.add_argument("--lessons", help="sizes of the models that are taught")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--raw", type=Path, default=ROOT / "bench" / "performance.jsonl")
     arguments = parser.parse_args()
     scale = TINY if arguments.tiny else FULL
+    if arguments.rounds:
+        scale = scale._replace(rounds=arguments.rounds)
+    if arguments.lessons:
+        scale = scale._replace(lessons=tuple(arguments.lessons.split(",")))
     arguments.out.mkdir(parents=True, exist_ok=True)
-    about = {"item": "machine", "cores": len(os.sched_getaffinity(0)), "tiny": arguments.tiny}
+    about = {
+        "item": "machine",
+        "cores": len(os.sched_getaffinity(0)),
+        "tiny": arguments.tiny,
+        "command": " ".join(["python -m bench.performance", *sys.argv[1:]]),
+    }
     with tempfile.TemporaryDirectory() as name, arguments.raw.open("w") as raw:
         raw.write(json.dumps({**about, "day": time.strftime("%Y-%m-%d"), **versions()}) + "\n")
         for job in jobs(scale, Path(name)):

@@ -86,8 +86,9 @@ def _head(machine: Record) -> str:
     )
     return f"""# Performance
 
-`make bench` on {machine["day"]}: {machine["processor"]}, {machine["cores"]} cores, Python \
-{machine["python"]}, jaxlib {machine["jaxlib"]}. All contestants of a table took turns in one run \
+`{machine["command"]}` on {machine["day"]} (`make bench` runs all of it): \
+{machine["processor"]}, {machine["cores"]} cores, Python {machine["python"]}, \
+jaxlib {machine["jaxlib"]}. All contestants of a table took turns in one run \
 (A B C, C B A, …); figures are medians over turns.{warning if machine["tiny"] else ""}
 
 ![times beside others](performance.png)"""

@@ -1,17 +1,19 @@
 """A life whose state is on the disk or in memory: a chapter and a lesson, timed, and its SHA-256.
 
     python -m bench.store --workdir=NEW --size=350m --store=disk --memory=1GB --limit=1074MB
-    python -m bench.store --workdir=NEW --size=2b --store=disk --memory=12GB --talk
+    python -m bench.store --workdir=NEW --size=2b --store=disk --memory=9GB --talk
 
 `--limit` puts the program into a memory control group of its own (cgroup v1 or v2, as root), which
-ends it when it takes more. `--talk` makes one turn by the product's defaults: five replies, a
-choice, one update and its rehearsals. Without it the lesson is that of `--lesson=seed`: one window,
-no replies, nothing else. Prints one JSON object.
+ends it when it takes more. `--talk` makes one turn: five replies, an answer, one update by the
+recipe of `--lesson` and its rehearsals. Without it there is no reply, and the lesson is of one
+window. Every part is told on standard error as soon as it is done, all as one JSON object at last.
 """
 
 import argparse
 import json
+import mmap
 import os
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -28,18 +30,20 @@ from serve.session import Session
 from train.books import Book, load_book
 from train.flat_tree import tree_digest
 from train.lesson import Question, give_lesson
-from train.life import Life, LifeState, create_life, open_life
+from train.life import Life, LifeState, create_life, is_model_folder, open_life
 from train.memory import parse_bytes, peak_bytes, restart_peak
 from train.optimizer import OptimizerConfig
 from train.reading import read_books
 from train.reading_plan import ReadingConfig
 from train.recipe import RECIPES
+from train.record_file import open_records
 from train.replay import restore
 from train.saved import save
 from train.step import StepConfig
 from train.store import StoreConfig
 
 CHAPTER = Path(__file__).parents[1] / "serve" / "shelf" / "alice-in-wonderland.txt"
+BANDWIDTH_BYTES = 4 * 2**30
 GROUPS = (Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup"))
 LIMITS = ("memory.limit_in_bytes", "memory.max")
 PEAKS = ("memory.max_usage_in_bytes", "memory.peak")
@@ -69,6 +73,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=size, help="of the control group")
     parser.add_argument("--windows", type=int, default=12, help="of the chapter")
     parser.add_argument("--remat", action="store_true")
+    parser.add_argument("--lesson", choices=RECIPES, default="seed", help="how --talk learns")
+    parser.add_argument("--birth", action="store_true", help="save the newborn model and end")
     parser.add_argument("--talk", action="store_true")
     return parser.parse_args()
 
@@ -96,6 +102,7 @@ class _Clock:
         spent = {name: now - old for name, now, old in zip(names, self._last, before, strict=True)}
         spent["peak_bytes"] = peak_bytes()
         restart_peak()
+        sys.stderr.write(json.dumps(spent) + "\n")
         return spent
 
     def _now(self) -> tuple[float, int, int]:
@@ -109,7 +116,9 @@ def _live(arguments: argparse.Namespace) -> dict[str, Any]:
     use_compile_cache()
     config = StepConfig(new_config(arguments.size), OptimizerConfig(), jnp.dtype("bfloat16"))
     book = load_book(CHAPTER)
-    create_life(arguments.workdir, config, seed=0, texts=[d.text for d in book.documents]).close()
+    if not is_model_folder(arguments.workdir):
+        texts = [document.text for document in book.documents]
+        create_life(arguments.workdir, config, seed=0, texts=texts).close()
     store = StoreConfig(kind=arguments.store, memory=arguments.memory, remat=arguments.remat)
     record = {name: getattr(arguments, name) for name in ("size", "store", "memory", "remat")}
     clock = _Clock()
@@ -117,23 +126,55 @@ def _live(arguments: argparse.Namespace) -> dict[str, Any]:
         state, _ = restore(life)
         jax.block_until_ready(state.train.params["norm_out"])
         record["birth"] = clock.part()
+        if arguments.birth:
+            save(life, state)
+            record["save"] = clock.part()
+            return record
+        if not arguments.talk:
+            record["bandwidth_before"] = _bandwidth(arguments.workdir)
+            clock.part()
         if arguments.talk:
-            state = _talk(life, state, record, clock)
+            state = _talk(life, state, arguments.lesson, record, clock)
         else:
             state = _study(life, state, book, arguments.windows, record, clock)
         save(life, state)
         record["save"] = clock.part()
-        record["sha256"] = tree_digest(state.train)
-        record["digest"] = clock.part()
+        if not arguments.talk:
+            record["sha256"] = tree_digest(state.train)
+            record["digest"] = clock.part()
+            record["bandwidth_after"] = _bandwidth(arguments.workdir)
     return record
 
 
-def _talk(life: Life, state: LifeState, record: dict[str, Any], clock: _Clock) -> LifeState:
+def _bandwidth(folder: Path) -> dict[str, float]:
+    """Bytes a second that the disk writes and reads past the page cache, in large pieces."""
+    path, size = folder / "bandwidth", 32 * 2**20
+    memory = mmap.mmap(-1, size)
+    memory.write(os.urandom(size))
+    descriptor = open_records(path, os.O_RDWR | os.O_CREAT)
+    os.posix_fallocate(descriptor, 0, BANDWIDTH_BYTES)
+    found = {}
+    for name, transfer in (("write", os.pwritev), ("read", os.preadv)):
+        started = time.monotonic()
+        for offset in range(0, BANDWIDTH_BYTES, size):
+            transfer(descriptor, [memory], offset)
+        os.fsync(descriptor)
+        found[name] = BANDWIDTH_BYTES / (time.monotonic() - started)
+    os.close(descriptor)
+    path.unlink()
+    return found
+
+
+def _talk(
+    life: Life, state: LifeState, lesson: str, record: dict[str, Any], clock: _Clock
+) -> LifeState:
     """One turn as the product makes it."""
     session = Session(life, state, SamplingConfig())
+    session.recipe = RECIPES[lesson]
     turn = session.say("Hello, who are you?")
     record["replies"] = clock.part()
-    turn.pick(1)
+    # A newborn model's replies may hold no word.
+    turn.teach("I am your apprentice.")
     record["lesson"] = clock.part()
     session.settle()
     record["rehearsals"] = clock.part()

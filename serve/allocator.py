@@ -5,9 +5,11 @@ import ctypes
 import sys
 
 # The parameters' numbers in glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX = -1, -2, -3, -4
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -3, -4, -8
 _MAPPED_BYTES = 2**20
 _TOP_PAD_BYTES = 64 * 2**20
+# What one thread freed another can use: 2.31 instead of 2.73 GB of a 51 m model's first minutes.
+_ONE_ARENA = {_M_ARENA_MAX: 1}
 
 
 def keep_freed_memory() -> None:
@@ -16,7 +18,7 @@ def keep_freed_memory() -> None:
     By default every large array is mapped anew and its pages are cleared by the kernel when they
     are first touched: 450 instead of 340 ms for a step of 52 M parameters.
     """
-    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1, _M_TOP_PAD: _TOP_PAD_BYTES})
+    _set({_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: -1, _M_TOP_PAD: _TOP_PAD_BYTES, **_ONE_ARENA})
 
 
 def return_freed_memory() -> None:
@@ -31,3 +33,9 @@ def _set(values: dict[int, int]) -> None:
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in values.items():
             mallopt(parameter, value)
+
+
+def give_back_freed_memory() -> None:
+    """The process holds what it uses and no more, so that it can be measured."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

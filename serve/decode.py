@@ -44,7 +44,7 @@ class Drawn(NamedTuple):
     best_log_probs_CTK: np.ndarray
 
 
-class _Marks(NamedTuple):
+class Marks(NamedTuple):
     """Which ids end a reply and which are never drawn; hashable, so that a jit may know them."""
 
     end: int
@@ -93,7 +93,7 @@ def decode(
     marks = _marks(tokenizer)
     parts: list[Drawn] = []
     for _ in range(0, steps, CHUNK):
-        state, rows = _decode(params, state, len(prompt), config, drawing, dtype, marks, best)
+        state, rows = decode_chunk(params, state, len(prompt), config, drawing, dtype, marks, best)
         parts.append(Drawn(*map(np.asarray, rows)))
         joined = (np.concatenate(rows, axis=1)[:, :steps] for rows in zip(*parts, strict=True))
         yield Drawn(*joined)
@@ -101,8 +101,8 @@ def decode(
             return
 
 
-def _marks(tokenizer: Tokenizer) -> _Marks:
-    return _Marks(tokenizer.turn_end, tokenizer.unspoken)
+def _marks(tokenizer: Tokenizer) -> Marks:
+    return Marks(tokenizer.turn_end, tokenizer.unspoken)
 
 
 def _start(params, prompt, key, config, candidates, drawing, dtype) -> _Decoding:
@@ -114,14 +114,15 @@ def _start(params, prompt, key, config, candidates, drawing, dtype) -> _Decoding
     padded = -(-len(prompt) // PROMPT_BLOCK) * PROMPT_BLOCK
     tokens_1T = np.zeros((1, min(padded, config.context)), np.int32)
     tokens_1T[0, : len(prompt)] = prompt
-    state = _prefill(params, tokens_1T, len(prompt), key, config, candidates, dtype)
+    state = prefill(params, tokens_1T, len(prompt), key, config, candidates, dtype)
     if drawing.penalties is None:
         return state
     return state._replace(counts_CV=jnp.zeros_like(state.logits_CV))
 
 
 @partial(jax.jit, static_argnames=("config", "candidates", "dtype"))
-def _prefill(params, tokens_1T, length, key, config, candidates, dtype):
+def prefill(params, tokens_1T, length, key, config, candidates, dtype) -> _Decoding:
+    """The state after a prompt of `length` ids, ready to draw for so many candidates."""
     cache = init_cache(config, 1, config.context, dtype)
     x_1TD, cache = extend(params, tokens_1T, cache, jnp.int32(0), config, dtype, length)
     last_11D = jax.lax.dynamic_slice_in_dim(x_1TD, length - 1, 1, axis=1)
@@ -137,7 +138,9 @@ def _prefill(params, tokens_1T, length, key, config, candidates, dtype):
 
 
 @partial(jax.jit, static_argnames=("config", "dtype", "marks", "best"), donate_argnums=(1,))
-def _decode(params, state, prompt_length, config, drawing, dtype, marks, best):
+def decode_chunk(params, state, prompt_length, config, drawing, dtype, marks, best):
+    """The state after `CHUNK` more tokens of every candidate, and these by candidate."""
+
     def advance(state: _Decoding, _):
         first = state.position == prompt_length
         log_probs_CV = jax.nn.log_softmax(state.logits_CV)
@@ -161,7 +164,7 @@ def _logits(params, x_C1D, config, dtype):
     return apply_head(params["norm_out"], head_table(params, config), x_C1D, config, dtype)[:, 0]
 
 
-def _draw(state: _Decoding, log_probs_CV, first, drawing: Drawing, marks: _Marks):
+def _draw(state: _Decoding, log_probs_CV, first, drawing: Drawing, marks: Marks):
     """One token for every candidate.
 
     Marks other than the end of a turn are never drawn, nor is an empty reply.

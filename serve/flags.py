@@ -21,12 +21,15 @@ MODES = (
     "serve",
     "report",
     "grow",
+    "plan",
     "undo",
     "replay",
     "revive",
     "export",
     "import",
 )
+
+DEFAULT_FOLDER = "~/apprentice"
 
 _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_integer,
@@ -48,7 +51,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             "start",
             f"{', '.join(MODES)}; start reads the starter shelf into a new model, then talks",
         ),
-        (_STRING, "workdir", "~/apprentice", "the model folder: everything one model is"),
+        (_STRING, "workdir", DEFAULT_FOLDER, "the model folder: everything one model is"),
         (_BOOL, "json", False, "one JSON object a line on standard output, nothing else"),
         (_BOOL, "help", False, "this text"),
     ],

@@ -4,6 +4,7 @@ import unicodedata
 from typing import Any
 
 from train.lesson import Lesson
+from train.memory import gigabytes
 from train.probes import Surprise
 
 # A typed answer with a token less likely than this is taught only after a question.
@@ -74,3 +75,59 @@ def printable(text: str) -> str:
 
 def figure(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
+
+
+def plan_lines(record: dict[str, Any]) -> list[str]:
+    """What one model would take, a line for each part and each time."""
+    ram, disk, times = record["ram"], record["disk"], record["times"]
+    lines = [
+        f"{record['parameters']:,} parameters, products in {record['dtype']}, "
+        f"context {record['context']}: weights and moments "
+        + ("in memory" if record["store"] == "ram" else "on the disk, a layer at a time"),
+        f"{'':<14}{'memory':>12}{'disk':>12}",
+    ]
+    for part, count in ram.items():
+        lines.append(f"{part:<14}{gigabytes(count):>12}{_some_gigabytes(disk.get(part)):>12}")
+    lines += [
+        f"{'at most':<14}{gigabytes(record['peak_bytes']):>12}   during {record['peak_activity']}; "
+        f"{gigabytes(record['least_bytes'])} would do with the state on the disk",
+        f"{'five replies':<14}{_seconds(times['replies_seconds']):>12}",
+        f"{'a lesson':<14}{_seconds(times['lesson_seconds']):>12}   and "
+        f"{_seconds(times['rehearsal_seconds'])} of rehearsals while you read on",
+        f"{'a book':<14}{times['book_hours']:>10.2f} h   of 100,000 words",
+        f"{'written':<14}{gigabytes(int(times['lesson_written_bytes'])):>12}   a lesson: a drive "
+        f"rated for 600 TB lasts {times['drive_lessons']:,.0f} lessons",
+    ]
+    return lines
+
+
+_PLAN_COLUMNS = ("memory", "at least", "disk", "replies", "lesson", "rehearsals", "book", "written")
+
+
+def plan_heading() -> str:
+    """The first line of a table of plans."""
+    return f"{'size':<6}{'store':<6}" + "".join(f"{name:>12}" for name in _PLAN_COLUMNS)
+
+
+def plan_row(record: dict[str, Any]) -> str:
+    """One size in a table of plans; `written` is a lesson, `book` one of 100,000 words."""
+    times = record["times"]
+    cells = (
+        gigabytes(record["peak_bytes"]),
+        gigabytes(record["least_bytes"]),
+        gigabytes(sum(record["disk"].values())),
+        _seconds(times["replies_seconds"]),
+        _seconds(times["lesson_seconds"]),
+        _seconds(times["rehearsal_seconds"]),
+        f"{times['book_hours']:.2f} h",
+        gigabytes(int(times["lesson_written_bytes"])),
+    )
+    return f"{record['size']:<6}{record['store']:<6}" + "".join(f"{cell:>12}" for cell in cells)
+
+
+def _some_gigabytes(count: int | None) -> str:
+    return gigabytes(count) if count else "–"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds < 100 else f"{seconds:.0f} s"

@@ -16,6 +16,7 @@ from serve.growing import grow_session
 from serve.interop_modes import export_mode, import_mode
 from serve.keeping import KEEPING
 from serve.output import JsonOutput, Output, TextOutput
+from serve.planning import plan_mode
 from serve.records import report_record, size_name
 from serve.sample import SamplingConfig
 from serve.script import read_script, run_script
@@ -53,6 +54,7 @@ def run_mode(options: Options) -> int:
         "grow": _grow,
         "export": export_mode,
         "import": import_mode,
+        "plan": plan_mode,
         "undo": _undo,
         **KEEPING,
     }
@@ -225,6 +227,7 @@ def _open_or_create(options: Options, output: Output, books: list[Book]) -> Sess
     if not is_model_folder(options.folder):
         model = new_config(options.size or "10m", **options.dimensions)
         config = StepConfig(model, OptimizerConfig(), jnp.dtype(options.dtype or "bfloat16"))
+        options.store_config.require_room(model, config.optimizer, config.dtype, options.folder)
         # The shelf rides along so that the full vocabulary is always reached.
         shelf = [load_book(path) for path in starter_files()]
         texts = (

@@ -156,7 +156,8 @@ class TextOutput:
 
     def done(self, record: dict[str, Any], sentence: str) -> None:
         del record
-        self.say(sentence)
+        # As it stands: tables are not wrapped.
+        self.console.print(Text(sentence), soft_wrap=True)
 
     def undo(self, record: dict[str, Any]) -> None:
         self.say(

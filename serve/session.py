@@ -14,6 +14,7 @@ from typing import Self
 
 from grow.plan import Plan
 from model.chat import Message, encode_answer, encode_prompt
+from serve.allocator import give_back_freed_memory
 from serve.conversation import Conversation
 from serve.open_model import OpenModel
 from serve.sample import Reply, SamplingConfig, sample_replies
@@ -141,6 +142,8 @@ class Session(OpenModel):
         question = question_before(turn, answer, life.tokenizer, room)._replace(origin=self.origin)
         recipe = self.recipe.lighter() if spread else self.recipe
         kept = self._conversation.after(turn.question.say, answer, room)
+        # The rounded weights of the old state would be in memory beside those of the new one.
+        self._copy = None
         with self._restored_after_failure(), self._conversation.becomes(kept):
             self.state, lesson = give_lesson(life, self.state, question, answer, kind, recipe)
         self._copy = None
@@ -216,6 +219,7 @@ class Session(OpenModel):
         """Reads books; the reports come as they are made, and the end is saved."""
         self._require_writer("read books")
         self._copy = self._held_out = None
+        give_back_freed_memory()
         last = time.monotonic()
         try:
             for state, report in read_books(self.life, self.state, books, reading, should_stop):
@@ -233,7 +237,10 @@ class Session(OpenModel):
         if should_stop():
             # Only laid aside; it is saved when that is due, or by `close`.
             self._autosave.save_when_due(self.state)
+            give_back_freed_memory()
             return
+        # Lessons have arrays of other sizes, which would not fit where those of reading were.
+        give_back_freed_memory()
         # Now rather than at the first lesson, which the person waits for.
         self.state = with_own_replies(self.life, self.state)
         self.save()

@@ -61,6 +61,11 @@ def test_kills_at_random_moments_lose_nothing(tmp_path):
     assert found["unopened"] < KILLS / 2 and found["acknowledged"] > KILLS / 10
 
 
+def test_kills_of_a_state_on_the_disk_lose_nothing(tmp_path):
+    found = run("kill_loop.py", tmp_path, KILLS, 1, "disk")
+    assert found["kills"] == KILLS and found["losses"] == 0
+
+
 def test_a_build_that_acknowledges_too_early_is_found_out(tmp_path):
     assert run("kill_loop.py", tmp_path, 20, 7, "broken", "teaching")["losses"] > 0
 

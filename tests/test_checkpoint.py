@@ -19,6 +19,7 @@ from checkpoint_cases import abstract_of, files_of, save, training_tree
 
 from train import checkpoint
 from train.checkpoint import load_checkpoint, save_checkpoint, tree_digest
+from train.memory import peak_bytes, restart_peak
 
 ROOT = Path(__file__).parents[1]
 
@@ -67,6 +68,17 @@ def test_saving_is_silent_and_a_notebook_reads_it_without_our_classes(
     assert sorted(plain) == ["layers/0", "params/w"]
     assert plain["params/w"].tolist() == [0, 1, 2]
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="no peak to be seen here")
+def test_saving_takes_no_second_copy(tmp_path: Path) -> None:
+    save(tmp_path, {"small": jnp.ones(1)}, event=1)
+    tree = {str(n): jnp.full((1024, 1024), float(n)) for n in range(32)}
+    jax.block_until_ready(tree)
+    restart_peak()
+    before = peak_bytes()
+    save(tmp_path, tree, event=2)
+    assert peak_bytes() - before < 64 * 2**20  # of 128
 
 
 def test_digest_and_manifest_are_returned_and_kept(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from serve.flags import parse
+from serve.flags import UsageError, parse
 from train.memory import parse_bytes
 
 
@@ -23,3 +23,11 @@ def test_what_is_no_size_is_named(text):
 def test_memory_is_what_the_flag_says_or_unknown():
     assert parse(["apprentice", "--memory=2GiB"]).memory_bytes == 2**31
     assert parse(["apprentice"]).memory_bytes is None
+
+
+def test_the_store_is_one_of_three():
+    store = parse(["apprentice", "--store=disk", "--memory=2GiB", "--remat"]).store_config
+    assert (store.kind, store.memory, store.remat) == ("disk", 2**31, True)
+    assert parse(["apprentice"]).store_config.kind == "auto"
+    with pytest.raises(UsageError, match="store must be one of auto, ram, disk, got 'tape'"):
+        parse(["apprentice", "--store=tape"])

@@ -10,6 +10,8 @@ from conftest import random_batch, small_config
 from lives import READING, new_life, open_session, tiny_config, write_book
 
 from grow.plan import plan_growth
+from serve.flags import parse
+from serve.modes import run_mode
 from train.disk_store import Disk
 from train.flat_tree import tree_digest
 from train.optimizer import OptimizerConfig
@@ -233,3 +235,12 @@ def test_a_copy_of_a_state_in_memory_is_the_state(tmp_path):
     config = config_of()
     state, same, _ = both(tmp_path, config, NOTHING)
     assert tree_digest(in_memory(same)) == tree_digest(state)
+
+
+def test_a_model_without_room_is_not_born(tmp_path, capsys):
+    words = ["apprentice", "--size=2m", "--store=disk", "--mode=book", f"--workdir={tmp_path}/life"]
+    write_book(tmp_path, "A story. " * 400)
+    assert run_mode(parse([*words, "--memory=400MB", f"--book={tmp_path / 'page.txt'}"])) == 1
+    said = capsys.readouterr().err
+    assert "a step over this model needs at least 0.45 GB of memory" in said
+    assert not (tmp_path / "life").exists()

@@ -152,7 +152,11 @@ class RecordFile:
         if zlib.crc32(memory[: place.nbytes]) != self.checksums[path]:
             raise DamagedRecordError(self._damage(path, "its checksum does not fit"))
         flat = np.frombuffer(memory, place.dtype, place.nbytes // place.dtype.itemsize)
-        return jax.block_until_ready(jnp.array(flat.reshape(place.shape)))
+        # `asarray` copies five times as fast as `array`, but need not copy.
+        array = jax.block_until_ready(jnp.asarray(flat.reshape(place.shape)))
+        if array.size and array.unsafe_buffer_pointer() == flat.ctypes.data:
+            array = jax.block_until_ready(jnp.array(flat.reshape(place.shape)))
+        return array
 
     def _packed(self, path: str, array: Any, lanes: Lanes, number: int) -> memoryview:
         place = self.places[path]

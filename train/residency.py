@@ -91,7 +91,8 @@ def require_disk(folder: Path, size: int, freed: int) -> None:
       size: bytes that will be written.
       freed: bytes that are given up for it.
     """
-    free = shutil.disk_usage(folder).free
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(there).free
     if free + freed < size + SPARE_DISK_BYTES:
         raise ValueError(
             f"the state needs {gigabytes(size)} on the disk of {folder}, got "

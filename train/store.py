@@ -7,19 +7,22 @@ NumPy can read leaf by leaf. Only the functions of this file make a difference b
 import dataclasses
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from model.config import ModelConfig
 from model.transformer import Params, compute_copy
 from train.disk_store import Disk
 from train.generation import DiskArray, Generation
 from train.memory import available_bytes
-from train.record_file import part_names, part_of
-from train.residency import ram_bytes
-from train.state import TrainState
+from train.optimizer import OptimizerConfig
+from train.record_file import layout, part_names, part_of
+from train.residency import Residency, ram_bytes, require_disk
+from train.state import TrainState, abstract_state
 
 Part = tuple[Any, Any]
 Kind = Literal["auto", "ram", "disk"]
@@ -49,6 +52,15 @@ class StoreConfig:
         if self.kind == "auto":
             return ram_bytes(abstract, dtype) > self.budget()
         return self.kind == "disk"
+
+    def require_room(
+        self, model: ModelConfig, optimizer: OptimizerConfig, dtype: DTypeLike, folder: Path
+    ) -> None:
+        """Nothing; refuses a new model that this memory or the disk of `folder` has no room for."""
+        abstract = abstract_state(model, optimizer)
+        if self.wants_disk(abstract, dtype):
+            Residency.within(self.budget(), abstract, dtype)
+            require_disk(folder, 2 * layout(abstract)[1], 0)
 
 
 AUTO = StoreConfig()
