@@ -71,7 +71,7 @@ def test_a_reply_has_the_probability_that_the_model_gives_it(workdir):
 @pytest.mark.parametrize("kind", ["pick", "teach"])
 def test_a_lesson_is_one_step_towards_the_answer(workdir, kind):
     with open_session(workdir) as session:
-        session.recipe = Recipe(learning_rate=1e-2, window_weight=1.0)
+        session.recipe = Recipe(learning_rate=1e-2, read_share=0.1, rehearsals=2)
         before = tree_digest(session.state.train)
         turn = session.say("Who are you?")
         lesson = turn.pick(2) if kind == "pick" else turn.teach("I am yours.")

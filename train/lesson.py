@@ -16,7 +16,7 @@ from train.probes import probe, probe_batch
 from train.recipe import RECIPES, Recipe
 from train.records import Event
 from train.rehearsal import Rehearsal, answer_document, lesson_rehearsal
-from train.schedule import KNOWN_NATS, Exchange, rehearsed, taught
+from train.schedule import Exchange, count_known, due_items, rehearsed, taught
 from train.state import TrainState
 from train.step import train_step_losses
 
@@ -116,8 +116,8 @@ def give_lesson(
         "p_before": math.exp(-before.loss * len(answer_ids)),
         "p_after": math.exp(-after.loss * len(answer_ids)),
         "leak": math.exp(before.elsewhere - after.elsewhere),
-        "rehearsed": len(update.losses),
-        "known": sum(loss < KNOWN_NATS for loss in update.losses.values()),
+        "rehearsed": update.rehearsed,
+        "known": update.known,
         "contradicts": update.contradicts,
         "seconds": time.monotonic() - started,
     }
@@ -134,20 +134,28 @@ def apply_lesson(life: Life, state: LifeState, event: Event) -> LifeState:
 
 
 def settle(life: Life, state: LifeState) -> LifeState:
-    """The state after the rehearsals that the last lesson still owes; it is donated."""
+    """The state after the rehearsals that the last lesson still owes; it is donated.
+
+    They end early when no lesson is due any more.
+    """
     if state.owed is None:
         return state
     recipe = state.owed
     key = life.stream(REHEARSAL_STREAM, state.lessons - 1)
     for number in range(1, recipe.rehearsals + 1):
+        if not due_items(state.memory.items, state.lessons):
+            break
         state, _ = rehearse(life, state, recipe, jax.random.fold_in(key, number))
     return state._replace(owed=None)
 
 
 def rehearse(
-    life: Life, state: LifeState, recipe: Recipe, key: jax.Array
+    life: Life, state: LifeState, recipe: Recipe, key: jax.Array, *, early: bool = False
 ) -> tuple[LifeState, dict[int, float]]:
-    """The state after one update without a lesson, and the old lessons' losses before it."""
+    """The state after one update without a lesson, and the old lessons' losses before it.
+
+    `early` lets lessons come back that are not due yet.
+    """
     memory = state.memory
     rehearsal = lesson_rehearsal(
         None,
@@ -160,6 +168,7 @@ def rehearse(
         state.lessons,
         recipe,
         random_draws(key),
+        early=early,
     )
     train, losses = train_on(state, rehearsal, recipe)
     items = rehearsed(memory.items, losses, state.lessons)
@@ -167,9 +176,10 @@ def rehearse(
 
 
 class _Update(NamedTuple):
-    """What an update saw before it: nats per token of the answers, by index of the item."""
+    """What an update saw before it: old lessons, and those of them that were known."""
 
-    losses: dict[int, float]
+    rehearsed: int
+    known: int
     contradicts: str | None
 
 
@@ -184,7 +194,7 @@ def _update(
         state = with_own_replies(life, state)
     memory, now = state.memory, state.lessons
     # An older answer to the same question must not ride along with the new one.
-    items, contradicts = taught(memory.items, event, said, now)
+    items, contradicts = taught(memory.items, event, said, now, pick=data["kind"] == "pick")
     rehearsal = lesson_rehearsal(
         answer_document(data["prompt"], data["answer_ids"]),
         said,
@@ -198,11 +208,12 @@ def _update(
         random_draws(life.stream(REHEARSAL_STREAM, now)),
     )
     train, losses = train_on(state, rehearsal, recipe)
+    known = count_known(items, losses)
     items = (*rehearsed(items[:-1], losses, now), items[-1])
     memory = memory._replace(items=items)
     owed = recipe if recipe.rehearsals else None
     state = state._replace(train=train, lessons=now + 1, memory=memory, owed=owed)
-    return state, _Update(losses, contradicts)
+    return state, _Update(len(losses), known, contradicts)
 
 
 def random_draws(key: jax.Array) -> np.random.Generator:

@@ -9,27 +9,32 @@ class Recipe:
     """One way to learn from one interaction.
 
     `windows` rows of the model's context are filled with the lesson, `old` old lessons, `own` of
-    the model's own earlier replies, `dialogues` and `passages` windows of what was read. All is
-    one batch and one update, `steps` times. So many `rehearsals` follow without the lesson, while
-    the person reads and types. `chats` is the share of lessons and own replies that
-    come as turns of one conversation instead of alone, `reworded` the share of questions in other
-    words, a third of it as long as the answer is not known. The weights are of a whole lesson or
-    reply, and of a whole window.
+    the model's own earlier replies (and more where fewer lessons are due), `dialogues` and
+    `passages` windows of what was read. All is one batch and one update, `steps` times. As long
+    as old lessons are due, at most so many `rehearsals` follow without the lesson, while the
+    person reads and types. `chats` is the share of lessons and own replies that come as turns of
+    one conversation instead of alone, `reworded` the share of questions in other words, a third
+    of it as long as the answer is not known.
+
+    Of the loss `own_share` is of own replies, `read_share` of what was read, and the rest of
+    lessons; less of it if there are not so `many` of them. `lesson_weight` is the weight of the
+    new one among them.
     """
 
-    learning_rate: float = 7e-4
+    learning_rate: float = 5e-4
     steps: int = 1
-    rehearsals: int = 2
+    rehearsals: int = 6
     windows: int = 6
-    old: int = 20
-    own: int = 6
+    old: int = 16
+    own: int = 10
     dialogues: int = 1
     passages: int = 2
     chats: float = 0.3
-    reworded: float = 0.6
+    reworded: float = 0.3
     lesson_weight: float = 1.0
-    own_weight: float = 1.0
-    window_weight: float = 20.0
+    own_share: float = 0.33
+    read_share: float = 0.37
+    many: int = 10
     fresh_moments: bool = False
     sgd: bool = False
 

@@ -83,6 +83,8 @@ def lesson_rehearsal(
     now: int,
     recipe: Recipe,
     draws: np.random.Generator,
+    *,
+    early: bool = False,
 ) -> Rehearsal:
     """The lesson and its rehearsal as `recipe.windows` rows of `context` tokens.
 
@@ -95,32 +97,44 @@ def lesson_rehearsal(
       own: the model's own earlier replies.
       shelf: what was read.
       now: lessons in the life.
+      early: whether lessons may come back that are not due.
     """
-    pieces: list[Piece] = []
+    new: list[Piece] = []
     known = {content_words(item.said.say) for item in items}
     if lesson is not None and said is not None:
         weights = lesson.weights * recipe.lesson_weight / np.sum(lesson.weights)
-        pieces.append(lesson._replace(weights=weights))
+        new.append(lesson._replace(weights=weights))
         if recipe.rehearses:
-            pieces.append(_turn(tokenizer, said, None, recipe.lesson_weight))
+            new.append(_turn(tokenizer, said, None, recipe.lesson_weight))
         known.add(content_words(said.say))
-    chosen = choose(items, now, recipe.old, draws)
+    chosen = choose(items, now, recipe.old, draws, early=early)
+    old = [_old_lesson(tokenizer, items, index, recipe, draws) for index in chosen]
     anchors = [reply for reply in own if content_words(reply.say) not in known]
-    picked = _pick(len(anchors), recipe.own, draws)
-    turns = []
-    for index in chosen:
-        known_now = items[index].interval > 1
-        share = recipe.reworded if known_now else recipe.reworded / 3
-        turns.append((index, _in_other_words(items[index].said, share, draws)))
+    # Places that no lesson needs are for own replies.
+    places = recipe.own + recipe.old - len(chosen) if recipe.own else 0
     own_turns = [
-        (None, _in_other_words(anchors[index], recipe.reworded, draws)) for index in picked
+        _turn(tokenizer, _in_other_words(anchors[index], recipe.reworded, draws), None, 1.0)
+        for index in _pick(len(anchors), places, draws)
     ]
-    pieces += _rows(tokenizer, turns, own_turns, context, recipe, draws)
-    for _ in range(recipe.passages):
-        pieces += _passage(shelf, context, recipe.window_weight, draws)
-    for _ in range(recipe.dialogues):
-        pieces += _dialogues(shelf, context, recipe.window_weight, draws)
-    return pack(pieces, recipe.windows, context)
+    read = [piece for _ in range(recipe.passages) for piece in _passage(shelf, context, draws)]
+    read += [piece for _ in range(recipe.dialogues) for piece in _dialogues(shelf, context, draws)]
+    lesson_share = 1 - recipe.own_share - recipe.read_share
+    weight = sum(float(np.sum(piece.weights)) for piece in (*new, *old))
+    new, old = (_weighing(group, lesson_share / max(weight, recipe.many)) for group in (new, old))
+    own_turns = _weighing(own_turns, recipe.own_share / max(len(own_turns), 1))
+    read = _weighing(read, recipe.read_share / max(recipe.passages + recipe.dialogues, 1))
+    talk = _mixed(old, own_turns, context, recipe, draws)
+    return pack([*new, *talk, *read], recipe.windows, context)
+
+
+def _old_lesson(tokenizer, items: Items, index: int, recipe: Recipe, draws) -> Piece:
+    """An old lesson, in other words more often when its answer is known."""
+    share = recipe.reworded if items[index].interval > 1 else recipe.reworded / 3
+    return _turn(tokenizer, _in_other_words(items[index].said, share, draws), index, 1.0)
+
+
+def _weighing(pieces: Sequence[Piece], scale: float) -> list[Piece]:
+    return [piece._replace(weights=piece.weights * scale) for piece in pieces]
 
 
 def _in_other_words(said: Exchange, share: float, draws: np.random.Generator) -> Exchange:
@@ -129,13 +143,11 @@ def _in_other_words(said: Exchange, share: float, draws: np.random.Generator) ->
     return said
 
 
-def _rows(tokenizer, turns, own_turns, context: int, recipe: Recipe, draws) -> list[Piece]:
+def _mixed(turns, own_turns, context: int, recipe: Recipe, draws) -> list[Piece]:
     """Lessons and own replies, some alone and some as the turns of conversations."""
     together, alone = [], []
-    for weight, group in ((1.0, turns), (recipe.own_weight, own_turns)):
-        for item, said in group:
-            piece = _turn(tokenizer, said, item, weight)
-            (together if draws.random() < recipe.chats else alone).append(piece)
+    for piece in (*turns, *own_turns):
+        (together if draws.random() < recipe.chats else alone).append(piece)
     together = [together[index] for index in np.argsort(draws.random(len(together)))]
     return [*alone, *_chats(together, context)]
 
@@ -177,7 +189,7 @@ def _pick(n: int, count: int, draws: np.random.Generator) -> list[int]:
     return [int(index) for index in np.argsort(draws.random(n), kind="stable")[:count]]
 
 
-def _passage(shelf, context: int, weight: float, draws) -> list[Piece]:
+def _passage(shelf, context: int, draws) -> list[Piece]:
     """A window's length of prose somewhere in the books read."""
     if not shelf.prose:
         return []
@@ -187,10 +199,10 @@ def _passage(shelf, context: int, weight: float, draws) -> list[Piece]:
     length = len(document.ids)
     start = max(min(place - int(shelf.ends[number]) + length, length - context), 0)
     ids = document.ids[start : start + context]
-    return [Piece(ids, np.full(len(ids), weight / max(len(ids) - 1, 1)))]
+    return [Piece(ids, np.full(len(ids), 1 / max(len(ids) - 1, 1)))]
 
 
-def _dialogues(shelf, context: int, weight: float, draws) -> list[Piece]:
+def _dialogues(shelf, context: int, draws) -> list[Piece]:
     """A window's length of whole conversations out of the books read."""
     found: list[EncodedDocument] = []
     room = context
@@ -203,7 +215,7 @@ def _dialogues(shelf, context: int, weight: float, draws) -> list[Piece]:
             found.append(document)
             room -= len(document.ids)
     total = sum(float(np.sum(document.weights)) for document in found)
-    return [Piece(d.ids, d.weights * (weight / total)) for d in found]
+    return [Piece(d.ids, d.weights / total) for d in found]
 
 
 def pack(pieces: Sequence[Piece], windows: int, context: int) -> Rehearsal:

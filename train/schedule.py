@@ -7,8 +7,9 @@ import numpy as np
 
 from train.wording import normalized
 
-# A rehearsed answer counts as known below so many nats per token.
-KNOWN_NATS = 0.1
+# A rehearsed answer counts as known below so many nats per token; a picked reply, which is to
+# show the way and not to be learnt by heart, much earlier.
+KNOWN_NATS, KNOWN_NATS_OF_PICK = 0.1, 0.5
 # A lesson is young, and comes back often, up to so many exposures.
 YOUNG_EXPOSURES = 12
 # Lessons between two rehearsals, at most.
@@ -25,13 +26,15 @@ class Exchange(NamedTuple):
 class Item(NamedTuple):
     """A lesson as rehearsal knows it.
 
-    `event` is the lesson that taught it last, `exposures` its own turns and rehearsals, `due` the
+    `event` is the lesson that taught it last, `pick` whether it was picked and not typed,
+    `exposures` its own turns and rehearsals, `due` the
     number of lessons in the life from which on it is to come back, `interval` the distance after
     the next success.
     """
 
     event: int
     said: Exchange
+    pick: bool
     exposures: int
     due: int
     interval: int
@@ -56,7 +59,9 @@ def after_reading(memory: Memory, books: Sequence[str]) -> Memory:
     return Memory(memory.items, (), tuple(dict.fromkeys([*memory.books, *books])))
 
 
-def taught(items: Items, event: int, said: Exchange, now: int) -> tuple[Items, str | None]:
+def taught(
+    items: Items, event: int, said: Exchange, now: int, *, pick: bool
+) -> tuple[Items, str | None]:
     """The items after one more lesson, and the answer that it contradicts, if any.
 
     Of two answers to one question the newer wins; the older leaves rehearsal. The same lesson
@@ -67,34 +72,52 @@ def taught(items: Items, event: int, said: Exchange, now: int) -> tuple[Items, s
         if normalized(item.said.say) == question:
             same = normalized(item.said.answer) == normalized(said.answer)
             exposures = item.exposures + 1 if same else 1
-            changed = Item(event, said, exposures, now + 1, 1)
+            changed = Item(event, said, pick, exposures, now + 1, 1)
             kept = tuple(other for other in items if other is not item)
             return (*kept, changed), None if same else item.said.answer
-    return (*items, Item(event, said, 1, now + 1, 1)), None
+    return (*items, Item(event, said, pick, 1, now + 1, 1)), None
 
 
-def choose(items: Items, now: int, count: int, draws: np.random.Generator) -> list[int]:
-    """At most `count` indices: half of them young ones, the least exposed first; the most overdue.
+def due_items(items: Items, now: int) -> list[int]:
+    """The indices of the items that are to come back by now."""
+    return [index for index, item in enumerate(items) if item.due <= now]
 
-    Without the bound the newest lessons would always go first, and the older ones be forgotten.
+
+def choose(
+    items: Items, now: int, count: int, draws: np.random.Generator, *, early: bool = False
+) -> list[int]:
+    """At most `count` indices: half of them young due items, the least exposed first; then the
+    most overdue; then, in half of the places left, typed lessons that are not due.
+
+    Without the first bound the newest lessons would always go first, and the older ones be
+    forgotten. What is not due costs little and is kept from being overwritten; a picked reply
+    would only be learnt by heart.
+
+    Args:
+      early: every item is taken for due.
     """
     order = draws.random(len(items))
+    due = list(range(len(items))) if early else due_items(items, now)
 
     def lateness(index: int) -> tuple[float, float]:
         item = items[index]
         return (item.due - now) / item.interval, order[index]
 
-    young = [index for index, item in enumerate(items) if item.exposures < YOUNG_EXPOSURES]
+    young = [index for index in due if items[index].exposures < YOUNG_EXPOSURES]
     young.sort(key=lambda index: (items[index].exposures, order[index]))
     chosen = young[: (count + 1) // 2]
-    rest = sorted(set(range(len(items))) - set(chosen), key=lateness)
-    return [*chosen, *rest[: count - len(chosen)]]
+    rest = sorted(set(due) - set(chosen), key=lateness)
+    chosen += rest[: count - len(chosen)]
+    typed = {index for index, item in enumerate(items) if not item.pick}
+    spare = sorted(typed - set(due), key=lateness)
+    return [*chosen, *spare[: (count - len(chosen)) // 2]]
 
 
 def rehearsed(items: Items, losses: Mapping[int, float], now: int) -> Items:
     """The items after those at the keys were rehearsed.
 
-    A known one comes back after twice the distance, any other one soon.
+    A known one comes back after twice the distance, but not farther for having come early; any
+    other one comes back at once.
 
     Args:
       losses: index of an item to its answer's nats per token before the update.
@@ -105,9 +128,22 @@ def rehearsed(items: Items, losses: Mapping[int, float], now: int) -> Items:
     )
 
 
+def count_known(items: Items, losses: Mapping[int, float]) -> int:
+    """How many of the items at the keys have an answer that need not come back soon."""
+    return sum(_is_known(items[index], loss) for index, loss in losses.items())
+
+
+def _is_known(item: Item, loss: float) -> bool:
+    return loss < (KNOWN_NATS_OF_PICK if item.pick else KNOWN_NATS)
+
+
 def _rehearsed(item: Item, loss: float, now: int) -> Item:
-    interval = min(2 * item.interval + 1, MAX_INTERVAL) if loss < KNOWN_NATS else 1
-    return item._replace(exposures=item.exposures + 1, due=now + interval, interval=interval)
+    known = _is_known(item, loss)
+    if known and now < item.due:
+        return item._replace(exposures=item.exposures + 1)
+    interval = min(2 * item.interval + 1, MAX_INTERVAL) if known else 1
+    due = now + interval if known else now
+    return item._replace(exposures=item.exposures + 1, due=due, interval=interval)
 
 
 def write_memory(memory: Memory) -> dict[str, Any]:
@@ -124,7 +160,8 @@ def read_memory(written: Mapping[str, Any], words_of: Callable[[int], Mapping[st
 
     def read_item(event: int, exposures: int, due: int, interval: int) -> Item:
         data = words_of(event)
-        return Item(event, Exchange(data["say"], data["answer"]), exposures, due, interval)
+        said = Exchange(data["say"], data["answer"])
+        return Item(event, said, data["kind"] == "pick", exposures, due, interval)
 
     return Memory(
         tuple(read_item(*row) for row in written["items"]),

@@ -11,7 +11,7 @@ from train.lesson import rehearse, with_own_replies
 from train.life import SLEEP_STREAM, Life, LifeState
 from train.recipe import Recipe
 from train.records import Event
-from train.schedule import KNOWN_NATS
+from train.schedule import count_known
 
 
 class Sleep(NamedTuple):
@@ -48,7 +48,7 @@ def give_sleep(
     last = life.journal.last()
     assert last is not None
     state, losses = _sleep(life, state, last.id + 1, data)
-    known = sum(loss < KNOWN_NATS for loss in losses.values())
+    known = count_known(state.memory.items, losses)
     results = {
         "rehearsed": len(losses),
         "known": known,
@@ -74,5 +74,5 @@ def _sleep(
     if recipe.own:
         state = with_own_replies(life, state)
     for update in range(data["updates"]):
-        state, losses = rehearse(life, state, recipe, jax.random.fold_in(key, update))
+        state, losses = rehearse(life, state, recipe, jax.random.fold_in(key, update), early=True)
     return state._replace(memory=state.memory._replace(own=())), losses
