@@ -159,7 +159,8 @@ def _softmax_loss_forward(x_MD, table_VD, targets_M, weights_M, dtype):
     block = LOGIT_ROWS if rows % LOGIT_ROWS == 0 else rows
 
     def some_rows(_, given):
-        return None, _row_losses(*given, table_VD, dtype)
+        x_MD, targets_M, weights_M = given
+        return None, _row_losses(x_MD, targets_M, weights_M, table_VD, dtype)
 
     given = (x_MD, targets_M, weights_M)
     given = tuple(array.reshape(-1, block, *array.shape[1:]) for array in given)
