@@ -230,6 +230,18 @@ def test_own_replies_are_what_the_model_says_to_ordinary_prompts(taught_life):
         assert "Dinah." in {reply.answer for reply in own}
 
 
+def test_a_newborn_model_is_asked_once_though_no_reply_of_it_ends(
+    tmp_path, alice_text, monkeypatch
+):
+    new_life(tmp_path / "life", alice_text)
+    with open_session(tmp_path / "life") as session:
+        session.recipe = Recipe(windows=2, rehearsals=0)
+        session.say("Who?").teach("You.")
+        assert session.state.memory.own == ()
+        monkeypatch.delattr("train.lesson.own_replies")
+        session.say("Where?").teach("Here.")
+
+
 def test_retention_tells_which_lessons_are_still_known(taught_life):
     with open_session(taught_life, read_only=True) as session:
         (row,) = retention(session.life, session.state)
@@ -257,7 +269,7 @@ def test_a_sleep_rehearses_and_is_lived_again(taught_life, tmp_path):
         assert (slept.updates, slept.rehearsed) == (3, 2)
         after = session.state.memory.items
         assert [b.exposures + 3 for b in before] == [a.exposures for a in after]
-        assert session.state.memory.own == ()
+        assert session.state.memory.own is None
         digest = tree_digest(session.state.train)
         session.undo(session.plan_undo(event=slept.event))
         assert tree_digest(session.state.train) != digest

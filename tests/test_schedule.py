@@ -104,7 +104,7 @@ def test_a_picked_reply_is_known_long_before_it_is_known_by_heart():
 
 def test_reading_lets_the_own_replies_be_taken_anew():
     memory = Memory(some_items(1), (CAT,), ("a",))
-    assert after_reading(memory, ["b", "a"]) == Memory(memory.items, (), ("a", "b"))
+    assert after_reading(memory, ["b", "a"]) == Memory(memory.items, None, ("a", "b"))
 
 
 def test_a_memory_survives_json():

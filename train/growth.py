@@ -97,7 +97,7 @@ def apply_grow(life: Life, state: LifeState, data: dict[str, Any]) -> LifeState:
     growths = (*state.config.growths, Growth(old, born))
     config = state.config._replace(model=new, growths=growths)
     # The model's own replies are taken anew: a life lived again has not taken them yet by now.
-    memory = state.memory._replace(own=())
+    memory = state.memory._replace(own=None)
     return state._replace(train=train, config=config, memory=memory)
 
 

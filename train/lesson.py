@@ -161,7 +161,7 @@ def rehearse(
         None,
         None,
         memory.items,
-        memory.own,
+        memory.own or (),
         life.library.shelf(memory.books),
         life.tokenizer,
         state.config.model.context,
@@ -199,7 +199,7 @@ def _update(
         answer_document(data["prompt"], data["answer_ids"]),
         said,
         items[:-1],
-        memory.own,
+        memory.own or (),
         life.library.shelf(memory.books),
         life.tokenizer,
         state.config.model.context,
@@ -252,8 +252,8 @@ def _answer_losses(rehearsal: Rehearsal, nats_BT: np.ndarray) -> dict[int, float
 
 
 def with_own_replies(life: Life, state: LifeState) -> LifeState:
-    """The state whose memory has the model's own replies; asked for now if it had none."""
-    if state.memory.own:
+    """The state whose memory has the model's own replies; asked for now if nobody has yet."""
+    if state.memory.own is not None:
         return state
     config = state.config
     own = own_replies(state.train.params, life.tokenizer, config.model, config.dtype)

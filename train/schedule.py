@@ -46,17 +46,17 @@ Items = tuple[Item, ...]
 class Memory(NamedTuple):
     """What rehearsal draws from: lessons, the model's own earlier replies, books by hash.
 
-    `own` is empty until a lesson needs it, and again after more reading.
+    `own` is None until a lesson needs it, and again after more reading.
     """
 
     items: Items = ()
-    own: tuple[Exchange, ...] = ()
+    own: tuple[Exchange, ...] | None = None
     books: tuple[str, ...] = ()
 
 
 def after_reading(memory: Memory, books: Sequence[str]) -> Memory:
     """The memory after some of these books was read."""
-    return Memory(memory.items, (), tuple(dict.fromkeys([*memory.books, *books])))
+    return Memory(memory.items, None, tuple(dict.fromkeys([*memory.books, *books])))
 
 
 def taught(
@@ -150,7 +150,7 @@ def write_memory(memory: Memory) -> dict[str, Any]:
     """The memory as JSON values; the lessons' words are in the journal."""
     return {
         "items": [[item.event, item.exposures, item.due, item.interval] for item in memory.items],
-        "own": [list(said) for said in memory.own],
+        "own": None if memory.own is None else [list(said) for said in memory.own],
         "books": list(memory.books),
     }
 
@@ -163,8 +163,9 @@ def read_memory(written: Mapping[str, Any], words_of: Callable[[int], Mapping[st
         said = Exchange(data["say"], data["answer"])
         return Item(event, said, data["kind"] == "pick", exposures, due, interval)
 
+    own = written["own"]
     return Memory(
         tuple(read_item(*row) for row in written["items"]),
-        tuple(Exchange(*said) for said in written["own"]),
+        None if own is None else tuple(Exchange(*said) for said in own),
         tuple(written["books"]),
     )

@@ -75,4 +75,4 @@ def _sleep(
         state = with_own_replies(life, state)
     for update in range(data["updates"]):
         state, losses = rehearse(life, state, recipe, jax.random.fold_in(key, update), early=True)
-    return state._replace(memory=state.memory._replace(own=())), losses
+    return state._replace(memory=state.memory._replace(own=None)), losses
