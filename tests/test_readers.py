@@ -18,6 +18,8 @@ from serve.importing import import_model
 from train.life import open_life
 from train.replay import restore
 
+# Two tokens that are so near may change places; llama.cpp keeps keys and values in float16.
+TIE_NATS = {"transformers": 2e-4, "llama_cpp": 5e-3}
 pytestmark = needs_readers
 both_models = pytest.mark.parametrize("name", MODELS)
 both_readers = pytest.mark.parametrize("reader", ["transformers", "llama_cpp"])
@@ -68,13 +70,28 @@ def test_smaller_weights_load_in_llama_cpp(llama_cpp, models, questions, dtype, 
 
 
 @both_models
-def test_greedy_text_of_100_prompts(transformers, llama_cpp, models, vocabulary, questions, name):
+@both_readers
+def test_greedy_text_of_100_prompts(reader, request, models, vocabulary, questions, name):
     ours = our_greedy(*models[name], questions.prompts_BT, vocabulary, LIMIT)
     end = vocabulary.turn_end
     assert len(ours) == 100 and len({tuple(row) for row in ours}) > 50
-    for answers in (transformers, llama_cpp):
-        rows = answers[f"{name}-greedy"]
-        assert [row[: row.index(end) + 1] if end in row else row for row in rows] == ours
+    rows = request.getfixturevalue(reader)[f"{name}-greedy"]
+    theirs = [row[: row.index(end) + 1] if end in row else row for row in rows]
+    others = [number for number in range(100) if theirs[number] != ours[number]]
+    assert len(others) <= 3
+    for number in others:
+        pair = questions.prompts_BT[number], ours[number], theirs[number]
+        assert lead_at_parting(*models[name], *pair) < TIE_NATS[reader]
+
+
+def lead_at_parting(params, config, prompt, ours, theirs):
+    """How far the better of the two tokens is ahead in our logits where two answers part."""
+    at = next(i for i, (one, other) in enumerate(zip(ours, theirs, strict=False)) if one != other)
+    ids = [*prompt, *ours[:at]]
+    logits_V = our_logits(params, np.array([[*ids, *[0] * (CONTEXT - len(ids))]]), config)[0]
+    logits_V = logits_V[len(ids) - 1]
+    assert np.argmax(logits_V) in (ours[at], theirs[at])
+    return abs(float(logits_V[ours[at]] - logits_V[theirs[at]]))
 
 
 @both_models

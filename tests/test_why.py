@@ -18,6 +18,7 @@ from serve.output import TextOutput
 from serve.terminal import converse
 from train.flat_tree import tree_digest
 from train.loss import token_losses
+from train.recipe import RECIPES
 from train.step import part_gradients
 from train.why import log_prob, passages, plan_without, pulls, why, without
 
@@ -148,4 +149,6 @@ def test_why_is_asked_while_choosing_and_after(life, tmp_path, monkeypatch, caps
     assert "knows the replies 1 to 3, got 9" in out
     assert "times as likely" in out
     assert "/why wants a reply and an event, got '/why maybe'" in out
-    assert "The learning rate of lessons is 0.0007" in out, "a command is no answer"
+    assert f"The learning rate of lessons is {RECIPES['rehearsed'].learning_rate:g}" in out, (
+        "a command is no answer"
+    )
