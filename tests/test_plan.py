@@ -21,7 +21,7 @@ from train.recipe import RECIPES
 from train.step import StepConfig
 
 # Of a lesson, with its rehearsals.
-UPDATES = 1 + RECIPES["rehearsed"].rehearsals
+UPDATES = 1 + RECIPES["rehearsed"].rehearsals_of(57_632)
 SIDE = 64
 SQUARE = jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)
 BYTES = SIDE * SIDE * 4

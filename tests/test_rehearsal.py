@@ -151,6 +151,17 @@ def test_only_an_ordinary_rate_is_a_recipe():
         Recipe(learning_rate=float("nan"))
 
 
+def test_a_large_model_rehearses_less():
+    recipe = RECIPES["rehearsed"]
+    assert [recipe.rehearsals_of(size) for size in (10**6, 10_244_160, 51_000_000, 10**9)] == [
+        6,
+        6,
+        2,
+        2,
+    ]
+    assert RECIPES["seed"].rehearsals_of(10**6) == 0
+
+
 def test_prompts_that_ship_are_many_and_different():
     ordinary, guards = ordinary_prompts(), guard_prompts()
     assert len(set(ordinary)) == len(ordinary) == 400

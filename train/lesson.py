@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import numpy as np
 
+from model.axes import count_parameters
 from model.chat import encode_answer
 from train.life import REHEARSAL_STREAM, Life, LifeState
 from train.own_replies import own_replies
@@ -142,7 +143,8 @@ def settle(life: Life, state: LifeState) -> LifeState:
         return state
     recipe = state.owed
     key = life.stream(REHEARSAL_STREAM, state.lessons - 1)
-    for number in range(1, recipe.rehearsals + 1):
+    rehearsals = recipe.rehearsals_of(count_parameters(state.config.model))
+    for number in range(1, rehearsals + 1):
         if not due_items(state.memory.items, state.lessons):
             break
         state, _ = rehearse(life, state, recipe, jax.random.fold_in(key, number))

@@ -237,14 +237,15 @@ def _times(
     prompt = max(computed(costs.prompt.all), copy_read)
     made_copy = state * (WEIGHT_BYTES / STATE_BYTES) / machine.moved_bytes
     probe = max(computed(costs.probe.all), copy_read)
-    save, written = _saving(around, state, (recipe.steps + recipe.rehearsals) * lesson)
+    rehearsals = recipe.rehearsals_of(count_parameters(config.model))
+    save, written = _saving(around, state, (recipe.steps + rehearsals) * lesson)
     if streamed:
-        save, written = 0.0, (recipe.steps + recipe.rehearsals) * float(streamed + copy_streamed)
+        save, written = 0.0, (recipe.steps + rehearsals) * float(streamed + copy_streamed)
     windows = BOOK_WORDS * TOKENS_PER_WORD / (FILLED * config.model.context)
     return Times(
         replies_seconds=made_copy + prompt + around.reply_tokens * token,
         lesson_seconds=recipe.steps * lesson + 2 * probe,
-        rehearsal_seconds=recipe.rehearsals * lesson,
+        rehearsal_seconds=rehearsals * lesson,
         reading_step_seconds=reading,
         book_hours=math.ceil(windows / READING_ROWS) * reading / 3600,
         save_seconds=save,

@@ -3,6 +3,9 @@
 import dataclasses
 import math
 
+# Parameters times rehearsals of a lesson, at most: three seconds of two cores.
+REHEARSED_PARAMETERS = 64_000_000
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -45,6 +48,13 @@ class Recipe:
     def lighter(self) -> "Recipe":
         """The recipe of a lesson that is spread: most of it is left to its rehearsals."""
         return dataclasses.replace(self, lesson_weight=self.lesson_weight / 4)
+
+    def rehearsals_of(self, parameters: int) -> int:
+        """How many rehearsals follow at most in a model of that size.
+
+        A large model makes fewer, but two, so that the person seldom waits for them.
+        """
+        return min(self.rehearsals, max(2, REHEARSED_PARAMETERS // parameters))
 
     @property
     def rehearses(self) -> bool:
