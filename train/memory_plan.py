@@ -171,7 +171,7 @@ def _parts(config: StepConfig, costs: Activities, around: Surroundings) -> dict[
     return {
         "weights": WEIGHT_BYTES * parameters,
         "moments": (STATE_BYTES - WEIGHT_BYTES) * parameters,
-        "copy": parameters * jnp.dtype(config.dtype).itemsize,
+        "copy": _copy_bytes(config),
         "residuals": _most(costs, "_block_forward"),
         "logits": _most(costs, "_head_forward"),
         "gradients": _most(costs, "_block_backward"),
@@ -182,7 +182,7 @@ def _parts(config: StepConfig, costs: Activities, around: Surroundings) -> dict[
 
 def _activities(config: StepConfig, costs: Activities) -> dict[str, int]:
     """The most that each activity holds besides the state."""
-    copy = count_parameters(config.model) * jnp.dtype(config.dtype).itemsize
+    copy = _copy_bytes(config)
     replies = max(costs.prompt.all.held_bytes, costs.token.all.held_bytes)
     return {
         # The copy that the replies came from is there until the lesson is made.
@@ -190,6 +190,11 @@ def _activities(config: StepConfig, costs: Activities) -> dict[str, int]:
         "reading": costs.reading.all.held_bytes,
         "replies": copy + costs.cache_bytes + replies,
     }
+
+
+def _copy_bytes(config: StepConfig) -> int:
+    """What the replies' rounded weights take."""
+    return count_parameters(config.model) * jnp.dtype(config.dtype).itemsize
 
 
 def _most(costs: Activities, name: str) -> int:
