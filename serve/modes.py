@@ -274,6 +274,7 @@ def _reading_config(options: Options, *, mix: bool) -> ReadingConfig:
         epochs=1 if nothing_given else options.epochs,
         steps=options.steps,
         mix=mix,
+        rehearse_every=options.rehearse_every,
         held_out_windows=options.held_out_windows,
         **given,
     )
