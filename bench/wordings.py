@@ -425,6 +425,7 @@ def flip(text: str, starts: bool = True) -> str:
     text = re.sub(
         r"\bI (am|was)\b", lambda found: {"am": "you are", "was": "you were"}[found[1]], text
     )
+    text = re.sub(r"\bI'm\b", "you're", text)
     pattern = r"\b(my|I|me|mine|myself)\b"
     text = re.sub(pattern, lambda found: _FLIPS[found[0].lower()], text, flags=re.I)
     return _sentence(text) if starts else text
