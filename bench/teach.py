@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -35,7 +36,9 @@ from bench.teaching.probes import (
 )
 from model.chat import Message, encode_prompt, fitting_messages
 from serve.session import Session
+from train.books import load_book
 from train.lesson import Kind, Question, give_lesson
+from train.reading_plan import ReadingConfig
 from train.recipe import RECIPES, Recipe
 from train.wording import normalized
 
@@ -57,7 +60,7 @@ STYLES = {
 def main() -> None:
     """Runs one arm with one seed and appends its measurements to the output file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["facts", "corrections", "picks"])
+    parser.add_argument("what", choices=["facts", "corrections", "picks", "book"])
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arm", default="rehearsed")
@@ -68,9 +71,16 @@ def main() -> None:
     parser.add_argument("--marks", type=int, default=MARK_EVERY)
     parser.add_argument("--style", choices=sorted(STYLES), default="asks")
     parser.add_argument("--sleep", type=int, default=0, help="updates of rehearsal at the end")
+    parser.add_argument("--book", type=Path, help="is read after the lessons")
+    parser.add_argument("--rehearse_every", type=int, default=64, help="windows of that book")
     parser.add_argument("--random", action="store_true", help="pick any reply, as a control")
     arguments = parser.parse_args()
-    ways = {"facts": teach_facts, "corrections": teach_corrections, "picks": pick_replies}
+    ways = {
+        "facts": teach_facts,
+        "corrections": teach_corrections,
+        "picks": pick_replies,
+        "book": read_after_lessons,
+    }
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "life"
         shutil.copytree(arguments.base, workdir)
@@ -96,14 +106,8 @@ def read_arm(text: str) -> Recipe:
 
 def teach_facts(session: Session, recipe: Recipe, arguments):
     """Every fact once among other lessons, then other lessons only; measurements on the way."""
-    draws = np.random.default_rng(arguments.seed)
-    facts = load_lines("facts")
-    facts = [facts[i] for i in draws.permutation(len(facts))[: arguments.facts]]
-    others = load_lines("other")
-    others = [others[i] for i in draws.permutation(len(others))]
-    mixed = [*facts, *others[: arguments.others]]
-    mixed = [mixed[i] for i in draws.permutation(len(mixed))]
-    lessons = [*mixed, *others[arguments.others : arguments.others + arguments.later]]
+    facts, mixed, later = lessons_of(arguments)
+    lessons = [*mixed, *later]
     probes = Probes.of(session, facts)
     yield {"lessons": 0, **measure(session, probes, facts, [])}
     talk, held = Talk(session, recipe), {}
@@ -132,6 +136,18 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
         }
 
 
+def lessons_of(arguments) -> tuple[list[Any], list[Any], list[Any]]:
+    """The facts, the facts among other lessons, and the other lessons after these."""
+    draws = np.random.default_rng(arguments.seed)
+    facts = load_lines("facts")
+    facts = [facts[i] for i in draws.permutation(len(facts))[: arguments.facts]]
+    others = load_lines("other")
+    others = [others[i] for i in draws.permutation(len(others))]
+    mixed = [*facts, *others[: arguments.others]]
+    mixed = [mixed[i] for i in draws.permutation(len(mixed))]
+    return facts, mixed, others[arguments.others : arguments.others + arguments.later]
+
+
 def newly_held(session: Session, facts, held: dict[str, int]) -> dict[str, int]:
     """The exposures of each fact that holds in four of five samples for the first time."""
     facts = [fact for fact in facts if fact["say"] not in held]
@@ -152,6 +168,22 @@ def median_or_none(held: dict[str, int], facts) -> float | None:
     counts = sorted(held.get(fact["say"], math.inf) for fact in facts)
     middle = counts[(len(counts) - 1) // 2] if counts else math.inf
     return None if math.isinf(middle) else middle
+
+
+def read_after_lessons(session: Session, recipe: Recipe, arguments):
+    """Facts among other lessons, then a book in which the lessons come back every so often."""
+    records = list(teach_facts(session, recipe, arguments))
+    yield records[-1]
+    facts = lessons_of(arguments)[0]
+    probes = Probes.of(session, facts)
+    reading = ReadingConfig(rehearse_every=arguments.rehearse_every)
+    for _ in session.read([load_book(arguments.book)], reading):
+        pass
+    yield {
+        "rehearse_every": arguments.rehearse_every,
+        "book": arguments.book.stem,
+        **measure(session, probes, facts, []),
+    }
 
 
 def teach_corrections(session: Session, recipe: Recipe, arguments):
