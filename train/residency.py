@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from train.memory import gigabytes
-from train.record_file import part_names, part_of
+from train.record_layout import part_names, part_of
 from train.state import TrainState
 
 # What Python, JAX and the compiled functions take, measured at 0.35 GB.
