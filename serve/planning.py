@@ -76,17 +76,17 @@ def plan_mode(options: Options, output: Output) -> int:
 
 def _configs(options: Options) -> dict[str, StepConfig]:
     """The model that the flags or the folder name, or all named sizes."""
-    new = functools.partial(_fresh, dtype=options.dtype or "bfloat16")
+    new = functools.partial(_fresh, dtype=options.dtype or "bfloat16", remat=options.remat)
     if options.size is not None or options.dimensions:
         size = options.size or "10m"
         return {size: new(new_config(size, **options.dimensions))}
     if options.workdir != DEFAULT_FOLDER and is_model_folder(options.folder):
-        return {options.workdir: _living(options.folder)}
+        return {options.workdir: _living(options.folder)._replace(remat=options.remat)}
     return {size: new(new_config(size)) for size in SIZES}
 
 
-def _fresh(model: ModelConfig, dtype: str = "bfloat16") -> StepConfig:
-    return StepConfig(model, OptimizerConfig(), jnp.dtype(dtype))
+def _fresh(model: ModelConfig, dtype: str = "bfloat16", *, remat: bool = False) -> StepConfig:
+    return StepConfig(model, OptimizerConfig(), jnp.dtype(dtype), remat=remat)
 
 
 def _living(folder: Path) -> StepConfig:

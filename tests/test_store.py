@@ -1,6 +1,8 @@
 """A state on the disk has the same bits as one in memory, whatever happens to it."""
 
+import dataclasses
 import shutil
+import weakref
 
 import jax
 import jax.numpy as jnp
@@ -8,14 +10,17 @@ import numpy as np
 import pytest
 from conftest import random_batch, small_config
 from lives import READING, new_life, open_session, tiny_config, write_book
+from safetensors.numpy import load_file
 
 from grow.plan import plan_growth
 from serve.flags import parse
 from serve.modes import run_mode
 from train import lanes
 from train.disk_store import Disk
-from train.flat_tree import tree_digest
+from train.flat_tree import flatten_tree, tree_digest
+from train.generation import DiskArray
 from train.optimizer import OptimizerConfig
+from train.plain import export_life
 from train.replay import restore_without
 from train.residency import least_bytes
 from train.state import abstract_state, init_state
@@ -61,7 +66,7 @@ def live(workdir, folder, text, store):
     book = write_book(folder, text, start=2000)
     digests = []
     with open_session(workdir, store=store) as session:
-        list(session.read([book], READING))
+        list(session.read([book], dataclasses.replace(READING, steps=6)))
         digests.append(tree_digest(session.state.train))
         session.say("Hello").teach("Good day!")
         session.save()
@@ -203,6 +208,25 @@ def test_a_life_aside_leaves_the_present_one_alone(workdir):
         lesson = session.life.journal.index()[2][0]
         restore_without(session.life, [lesson])
         assert tree_digest(session.state.train) == present
+
+
+def test_plain_files_of_a_state_on_the_disk_are_written_leaf_by_leaf(workdir, taught, monkeypatch):
+    plain = workdir.parent / "plain"
+    loaded, load = [], DiskArray.load
+    with open_session(workdir, store=DISK, read_only=True) as session:
+        leaves = flatten_tree(session.state.train)
+        monkeypatch.setattr(DiskArray, "load", lambda leaf: _followed(load(leaf), loaded))
+        export_life(session.life, session.state, plain)
+        assert len(loaded) == 2 * len(leaves)
+    arrays = load_file(plain / "weights.safetensors")
+    assert tree_digest(arrays) == taught[1][1]
+
+
+def _followed(array, loaded):
+    """The array, when the one before the last is gone."""
+    assert sum(reference() is not None for reference in loaded) <= 1
+    loaded.append(weakref.ref(array))
+    return array
 
 
 def test_a_disk_without_room_is_refused_before_the_first_byte(tmp_path, monkeypatch):
