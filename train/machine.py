@@ -23,6 +23,7 @@ from train.record_layout import Place
 ROWS, INNER, OUTER = 1536, 1024, 4096
 NARROW_ROWS = 5
 MEMORY_BYTES, DISK_BYTES, SAVED_BYTES = 2**28, 2**29, 2**27
+SAVED_ARRAYS = 128
 # Of an array in the measured file, as in a large model's layers.
 ARRAY_BYTES = 2**24
 SECONDS_EACH = 1.5
@@ -35,8 +36,8 @@ class Machine:
     `product_flops` is of large matrix products with inputs of the measured dtype, `narrow_bytes`
     how fast products with few rows go through matrices, `moved_bytes` memory read and written,
     `disk_read_bytes` and `disk_write_bytes` of a state on the disk, as it is moved there, its
-    checksums and fsync included. A checkpoint of a state in memory takes `save_seconds` and its
-    bytes by `save_bytes`.
+    checksums and fsync included. A checkpoint of a state in memory takes `save_seconds` for every
+    array and its bytes by `save_bytes`.
     """
 
     product_flops: float
@@ -149,15 +150,18 @@ def _disk_rates(folder: Path) -> tuple[float, float]:
 
 
 def _save_rate(folder: Path) -> tuple[float, float]:
-    """Bytes per second of a checkpoint, and the seconds that it takes whatever its size."""
-    seconds, sizes = [], (SAVED_BYTES // 16, SAVED_BYTES // 16, SAVED_BYTES)
+    """Bytes per second of a checkpoint, and seconds for every array besides."""
     # The first one starts what a later one finds running.
-    for event, size in enumerate(sizes):
-        tree = {"values": jax.random.normal(jax.random.key(event), (8, size // 32))}
+    seconds = []
+    for event, (count, size) in enumerate(((1, 2**12), (SAVED_ARRAYS, 2**19), (8, SAVED_BYTES))):
+        tree = [
+            jax.random.normal(jax.random.key(number), (8, size // count // 32))
+            for number in range(count)
+        ]
         jax.block_until_ready(tree)
         started = time.perf_counter()
         save_checkpoint(folder, tree, event=event, metadata={})
         seconds.append(time.perf_counter() - started)
-    _, small, large = seconds
-    rate = (sizes[2] - sizes[1]) / max(large - small, 1e-3)
-    return rate, max(small - sizes[1] / rate, 0.0)
+    _, many, large = seconds
+    each = many / SAVED_ARRAYS
+    return SAVED_BYTES / max(large - 8 * each, 1e-3), each

@@ -243,7 +243,8 @@ def _times(
     made_copy = state * (WEIGHT_BYTES / STATE_BYTES) / machine.moved_bytes + forward_read
     probe = max(computed(costs.probe.all), forward_read)
     rehearsals = recipe.rehearsals_of(count_parameters(config.model))
-    save, written = _saving(around, state, (recipe.steps + rehearsals) * lesson)
+    arrays = len(jax.tree.leaves(abstract_state(config.model, config.optimizer)))
+    save, written = _saving(around, state, arrays, (recipe.steps + rehearsals) * lesson)
     if streamed:
         save, written = 0.0, (recipe.steps + rehearsals) * float(streamed)
     windows = BOOK_WORDS * TOKENS_PER_WORD / (FILLED * config.model.context)
@@ -259,9 +260,9 @@ def _times(
     )
 
 
-def _saving(around: Surroundings, state: int, learning: float) -> tuple[float, float]:
+def _saving(around: Surroundings, state: int, arrays: int, learning: float) -> tuple[float, float]:
     """Seconds of a checkpoint, and bytes of checkpoints per lesson of so many seconds."""
     machine = around.machine
-    seconds = machine.save_seconds + state / machine.save_bytes
+    seconds = arrays * machine.save_seconds + state / machine.save_bytes
     between = max(around.checkpoint_seconds, around.checkpoint_share * seconds)
     return seconds, state * min(1.0, learning / between)
