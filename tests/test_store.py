@@ -22,12 +22,12 @@ from train.generation import DiskArray
 from train.optimizer import OptimizerConfig
 from train.plain import export_life
 from train.replay import restore_without
-from train.residency import least_bytes
+from train.residency import Residency, copy_bytes, least_bytes
 from train.state import abstract_state, init_state
 from train.step import StepConfig, batch_losses, train_step_losses
 from train.store import StoreConfig, in_memory, on_disk, parts_of
 
-NOTHING, EVERYTHING = None, 2**40
+NOTHING, COPIES, EVERYTHING = None, "copies", 2**40
 
 
 def config_of(dtype="bfloat16", **sizes) -> StepConfig:
@@ -42,12 +42,16 @@ def both(folder, config, memory):
     return state, on_disk(disk, abstract, parts_of(same)), disk
 
 
-@pytest.mark.parametrize("memory", [NOTHING, EVERYTHING])
+@pytest.mark.parametrize("memory", [NOTHING, COPIES, EVERYTHING])
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_steps_give_the_same_bits(tmp_path, dtype, memory, monkeypatch):
     # The memory of these small arrays is used again too.
     monkeypatch.setattr(lanes, "REUSED_BYTES", 0)
-    config = config_of(dtype)
+    config = config_of(dtype, n_layers=4)
+    if memory == COPIES:
+        abstract = abstract_state(config.model, config.optimizer)
+        memory = least_bytes(abstract) + copy_bytes(abstract.params, config.dtype)
+        assert Residency.within(memory, abstract, config.dtype) == (True, frozenset())
     ram, disk, _ = both(tmp_path, config, memory)
     assert tree_digest(ram) == tree_digest(disk)
     for seed in range(3):
