@@ -40,10 +40,10 @@ bench: .venv/test .venv-peers/made
 	$(BIN)/python -m bench.performance
 
 # Nightly: 1,000 kills, 1,000 damages, every crash state and every failing call, and 1,000 requests
-# to a live server; an hour or two.
+# to a live server, 500 lessons in flat memory; an hour or two.
 soak: .venv/test
 	APPRENTICE_KILLS=1000 APPRENTICE_FLIPS=1000 APPRENTICE_EVERY=1 APPRENTICE_LESSONS=200 \
-	  $(BIN)/pytest -s tests/soak_killed.py tests/soak_damage.py tests/soak_long_life.py
+	  $(BIN)/pytest -s tests/soak_killed.py tests/soak_damage.py tests/soak_long_life.py tests/soak_memory.py
 	APPRENTICE_REQUESTS=1000 $(BIN)/pytest tests/test_serve_together.py
 
 # What undo and damage cost a 10m model of 110 lessons (docs/reliability.md); some minutes.

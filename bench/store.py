@@ -1,6 +1,6 @@
 """A life whose state is on the disk or in memory: a chapter and a lesson, timed, and its SHA-256.
 
-    python -m bench.store --workdir=NEW --size=350m --store=disk --memory=1GB --limit=1074MB
+    python -m bench.store --workdir=NEW --size=350m --store=disk --memory=1074MB --limit=1074MB
     python -m bench.store --workdir=NEW --size=2b --store=disk --memory=9GB --talk
 
 `--limit` puts the program into a memory control group of its own (cgroup v1 or v2, as root), which
@@ -52,6 +52,7 @@ PEAKS = ("memory.max_usage_in_bytes", "memory.peak")
 def main() -> None:
     """One life from birth to its first lesson."""
     arguments = _arguments()
+    return_freed_memory()
     group = _limit_to(arguments.limit) if arguments.limit else None
     record = _live(arguments)
     if group is not None:
@@ -112,7 +113,6 @@ class _Clock:
 
 def _live(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a new life took, part by part."""
-    return_freed_memory()
     use_compile_cache()
     config = StepConfig(new_config(arguments.size), OptimizerConfig(), jnp.dtype("bfloat16"))
     book = load_book(CHAPTER)

@@ -17,16 +17,10 @@ from jax.typing import DTypeLike
 from model.transformer import compute_copy
 from train.durable import fsync_folder
 from train.generation import Generation
+from train.lanes import Lanes
 from train.manifest import damage_sentence, read_manifest, seal_body
-from train.record_file import (
-    RECORDS,
-    Lanes,
-    RecordFile,
-    layout,
-    open_records,
-    places_of,
-    records_digest,
-)
+from train.record_file import RECORDS, RecordFile, open_records
+from train.record_layout import layout, places_of, records_digest
 from train.records import CheckpointRow
 from train.residency import Residency, require_disk
 from train.state import TrainState
@@ -79,6 +73,9 @@ class Disk:
         name = str(self.folder / WORKING) if self.writes else "a state that is made aside"
         generation = Generation(self, RecordFile(descriptor, name, places, {}), abstract)
         generation.base = base
+        if source is None or source.abstract != abstract:
+            # Other shapes.
+            self.lanes.forget()
         return generation
 
     def may_have(self, row: CheckpointRow) -> bool:

@@ -1,5 +1,7 @@
 """One state on the disk, and what of it is kept in memory."""
 
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
@@ -7,14 +9,8 @@ import jax
 import numpy as np
 
 from train.flat_tree import flatten_tree
-from train.record_file import (
-    DamagedRecordError,
-    Place,
-    RecordFile,
-    map_paths,
-    part_names,
-    part_of,
-)
+from train.record_file import DamagedRecordError, RecordFile
+from train.record_layout import Place, map_paths, part_names, part_of
 from train.state import TrainState
 
 if TYPE_CHECKING:
@@ -78,49 +74,48 @@ class Generation:
             for field, tree in zip(TrainState._fields, self.held[name], strict=True):
                 if path.startswith(f"{field}/{name}/"):
                     return flatten_tree(tree)[path.removeprefix(f"{field}/{name}/")]
-        return self.disk.io.submit(self._load, [path]).result()[0]
+        return self._reading([path])()[path]
 
-    def read(self, name: str, field: str) -> Any:
-        """The weights or the moments of a part; for the disk's own thread."""
-        part = part_of(getattr(self.abstract, field), name)
-        paths = list(flatten_tree(part))
-        arrays = self._load([f"{field}/{name}/{path}" for path in paths])
-        found = dict(zip(paths, arrays, strict=True))
-        return map_paths(lambda path, _: found[path], part)
-
-    def write(self, name: str, part: tuple[Any, Any]) -> None:
-        """A part is in the file; for the disk's own thread."""
-        arrays = {
-            f"{field}/{name}/{path}": leaf
-            for field, tree in zip(TrainState._fields, part, strict=True)
-            for path, leaf in flatten_tree(tree).items()
-        }
-        self.records.write(arrays, self.disk.lanes)
-
-    def take(self, name: str) -> Future[tuple[Any, Any]]:
-        """Weights and moments of a part, to be used up."""
+    def take(self, name: str) -> Callable[[], tuple[Any, Any]]:
+        """Begins to read a part; what it gives waits for its weights and moments, to be used up."""
         if name in self.held:
-            return _done(self.held.pop(name))
-        return self.disk.io.submit(
-            lambda: (self.read(name, "params"), self.read(name, "opt_state"))
-        )
+            part = self.held.pop(name)
+            return lambda: part
+        return self._read(name, TrainState._fields)
 
-    def put(self, name: str, part: tuple[Any, Any]) -> Future[None]:
-        """The part as it is from now on: held, or on its way to the file."""
+    def put(self, name: str, part: tuple[Any, Any], *, used_up: bool = False) -> Future[None]:
+        """The part as it is from now on: held, or on its way to the file.
+
+        Args:
+          used_up: whether nobody else has its arrays, so that their memory can be used again.
+        """
         if name in self.residency.held:
             self.held[name] = part
             self.dirty.add(name)
             return _done(None)
-        self.keep_copy(name, part[0])
-        return self.disk.io.submit(self.write, name, part)
+        if self.residency.copies:
+            self.keep_copy(name, part[0])
+        return self._write(name, part, used_up=used_up and name.startswith("blocks/"))
 
-    def forward(self, name: str) -> Future[Any]:
-        """What the forward pass needs of a part: a layer's compute copy, or what is held."""
+    def forward(self, name: str) -> Callable[[], Any]:
+        """Like `take`, for what the forward pass needs: a layer's compute copy, or what is held."""
         if name in self.held:
-            return _done(self.held[name][0])
+            params = self.held[name][0]
+            return lambda: params
         if name in self.copies:
-            return _done(self.copies[name])
-        return self.disk.io.submit(lambda: self.keep_copy(name, self.read(name, "params")))
+            copy = self.copies[name]
+            return lambda: copy
+        reading = self._read(name, TrainState._fields[:1])
+
+        def copied() -> Any:
+            (params,) = reading()
+            copy = self.keep_copy(name, params)
+            for leaf in jax.tree.leaves(params):
+                if self._is_rounded(name, leaf):
+                    self.disk.lanes.give_back(leaf)
+            return copy
+
+        return copied
 
     def keep_copy(self, name: str, params: Any) -> Any:
         """What the forward pass needs; it stays in memory if there is room."""
@@ -132,19 +127,63 @@ class Generation:
     def flush(self) -> None:
         """All parts are on the disk."""
         for name in sorted(self.dirty):
-            self.disk.io.submit(self.write, name, self.held[name]).result()
+            self._write(name, self.held[name]).result()
         self.dirty.clear()
         self.disk.io.submit(self.records.sync).result()
 
     def check(self) -> None:
         """Nothing; DamagedRecordError names the first damaged array."""
-        for name in self.names:
-            for field in TrainState._fields:
-                self.disk.io.submit(self.read, name, field).result()
+        with self._condemning():
+            paths = list(self.records.places)
+            self.disk.io.submit(self.records.check, paths, self.disk.lanes).result()
 
-    def _load(self, paths: list[str]) -> list[jax.Array]:
+    def _read(self, name: str, fields: Sequence[str]) -> Callable[[], tuple[Any, ...]]:
+        parts = {field: part_of(getattr(self.abstract, field), name) for field in fields}
+        reading = self._reading(
+            [f"{field}/{name}/{path}" for field in fields for path in flatten_tree(parts[field])]
+        )
+
+        def read() -> tuple[Any, ...]:
+            found = reading()
+            return tuple(
+                map_paths(lambda path, _, field=field: found[f"{field}/{name}/{path}"], part)
+                for field, part in parts.items()
+            )
+
+        return read
+
+    def _reading(self, paths: list[str]) -> Callable[[], dict[str, jax.Array]]:
+        jobs = self.disk.io.submit(self.records.read, paths, self.disk.lanes)
+
+        def wait() -> dict[str, jax.Array]:
+            with self._condemning():
+                arrays = [array for job in jobs.result() for array in job.result()]
+            return dict(zip(paths, arrays, strict=True))
+
+        return wait
+
+    def _write(self, name: str, part: tuple[Any, Any], *, used_up: bool = False) -> Future[None]:
+        arrays = {
+            f"{field}/{name}/{path}": leaf
+            for field, tree in zip(TrainState._fields, part, strict=True)
+            for path, leaf in flatten_tree(tree).items()
+        }
+        params = jax.tree.leaves(part[0])
+        shared = {id(leaf) for leaf in params if not self._is_rounded(name, leaf)}
+        again = {id(leaf) for leaf in arrays.values()} - (
+            shared if self.residency.copies else set()
+        )
+        packed = self.records.pack(arrays, self.disk.lanes, again if used_up else frozenset())
+        return self.disk.io.submit(self.records.write, packed, self.disk.lanes)
+
+    def _is_rounded(self, name: str, leaf: jax.Array) -> bool:
+        """Whether the forward pass's copy of a leaf has bytes of its own."""
+        return name.startswith("blocks/") and leaf.ndim > 1 and leaf.dtype != self.disk.dtype
+
+    @contextlib.contextmanager
+    def _condemning(self) -> Iterator[None]:
         try:
-            return self.records.read(paths, self.disk.lanes)
+            yield
         except DamagedRecordError:
             self.disk.condemned.add(self.event)
             raise

@@ -19,7 +19,7 @@ from train.memory import available_bytes, gigabytes, peak_bytes, restart_peak
 from train.newborn import Growth
 from train.optimizer import make_optimizer
 from train.reading_plan import books_read
-from train.record_file import part_names, part_of
+from train.record_layout import part_names, part_of
 from train.state import TrainState, abstract_state
 from train.store import compute_weights, generation_of, in_memory, on_disk
 

@@ -1,7 +1,6 @@
 """What this machine can do: a measurement of some seconds, for plans."""
 
 import dataclasses
-import hashlib
 import os
 import statistics
 import tempfile
@@ -15,11 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from train.checkpoint import save_checkpoint
+from train.lanes import Lanes
+from train.record_file import RECORDS, RecordFile, open_records
+from train.record_layout import Place
+
 # Sides of the matrices and bytes of the arrays and the file that are used for measuring.
 ROWS, INNER, OUTER = 1536, 1024, 4096
 NARROW_ROWS = 5
-MEMORY_BYTES, DISK_BYTES = 2**28, 2**28
-HASH_BYTES = 2**26
+MEMORY_BYTES, DISK_BYTES, SAVED_BYTES = 2**28, 2**29, 2**27
+SAVED_ARRAYS = 128
+# Of an array in the measured file, as in a large model's layers.
+ARRAY_BYTES = 2**24
 SECONDS_EACH = 1.5
 
 
@@ -29,8 +35,9 @@ class Machine:
 
     `product_flops` is of large matrix products with inputs of the measured dtype, `narrow_bytes`
     how fast products with few rows go through matrices, `moved_bytes` memory read and written,
-    `disk_read_bytes` and `disk_write_bytes` a file past the page cache, fsync included,
-    `hash_bytes` SHA-256.
+    `disk_read_bytes` and `disk_write_bytes` of a state on the disk, as it is moved there, its
+    checksums and fsync included. A checkpoint of a state in memory takes `save_seconds` for every
+    array and its bytes by `save_bytes`.
     """
 
     product_flops: float
@@ -38,7 +45,8 @@ class Machine:
     moved_bytes: float
     disk_read_bytes: float
     disk_write_bytes: float
-    hash_bytes: float
+    save_bytes: float
+    save_seconds: float
 
 
 def measure_machine(folder: Path, dtype: DTypeLike) -> Machine:
@@ -51,14 +59,25 @@ def measure_machine(folder: Path, dtype: DTypeLike) -> Machine:
     Raises:
       ValueError: no file can be written there.
     """
-    written, read = _disk_rates(folder)
+    while not folder.exists():
+        folder = folder.parent
+    try:
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".plan") as name:
+            written, read = _disk_rates(Path(name))
+            save_bytes, save_seconds = _save_rate(Path(name))
+    except OSError as error:
+        raise ValueError(
+            f"the disk of {folder} is measured with a file of {DISK_BYTES // 10**6} MB, which "
+            f"could not be written: {error.strerror}; free space, or name another --workdir."
+        ) from error
     return Machine(
         product_flops=_product_rate(dtype),
         narrow_bytes=_narrow_rate(dtype),
         moved_bytes=_memory_rate(),
         disk_read_bytes=read,
         disk_write_bytes=written,
-        hash_bytes=_hash_rate(),
+        save_bytes=save_bytes,
+        save_seconds=save_seconds,
     )
 
 
@@ -106,32 +125,43 @@ def _memory_rate() -> float:
     return _rate(2.0 * MEMORY_BYTES, run)
 
 
-def _hash_rate() -> float:
-    data = bytes(HASH_BYTES)
-    return _rate(float(HASH_BYTES), lambda: hashlib.sha256(data).digest())
-
-
 def _disk_rates(folder: Path) -> tuple[float, float]:
-    """Bytes per second of writing with fsync and of reading, of a file that is gone afterwards."""
-    while not folder.exists():
-        folder = folder.parent
-    noise = np.random.default_rng(0).bytes(DISK_BYTES)
+    """Bytes per second of writing a state to the disk, fsync included, and of reading it."""
+    values = jax.random.normal(jax.random.key(0), (min(ARRAY_BYTES, DISK_BYTES) // 4,))
+    names = [str(number) for number in range(max(1, DISK_BYTES // ARRAY_BYTES))]
+    places = {
+        name: Place(number * values.nbytes, values.shape, np.dtype(values.dtype))
+        for number, name in enumerate(names)
+    }
+    descriptor = open_records(folder / RECORDS, os.O_RDWR | os.O_CREAT)
+    records = RecordFile(descriptor, str(folder), places, {})
+    total, lanes = len(names) * values.nbytes, Lanes()
     try:
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".plan") as file:
-            started = time.perf_counter()
-            file.write(noise)
-            file.flush()
-            os.fsync(file.fileno())
-            written = DISK_BYTES / (time.perf_counter() - started)
-            if hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-            file.seek(0)
-            started = time.perf_counter()
-            while file.read(2**24):
-                pass
-            return written, DISK_BYTES / (time.perf_counter() - started)
-    except OSError as error:
-        raise ValueError(
-            f"the disk of {folder} is measured with a file of {DISK_BYTES // 10**6} MB, which "
-            f"could not be written: {error.strerror}; free space, or name another --workdir."
-        ) from error
+        os.posix_fallocate(descriptor, 0, total)
+        started = time.perf_counter()
+        records.write(records.pack(dict.fromkeys(names, values), lanes, ()), lanes)
+        records.sync()
+        written = total / (time.perf_counter() - started)
+        started = time.perf_counter()
+        records.check(names, lanes)
+        return written, total / (time.perf_counter() - started)
+    finally:
+        lanes.close()
+
+
+def _save_rate(folder: Path) -> tuple[float, float]:
+    """Bytes per second of a checkpoint, and seconds for every array besides."""
+    # The first one starts what a later one finds running.
+    seconds = []
+    for event, (count, size) in enumerate(((1, 2**12), (SAVED_ARRAYS, 2**19), (8, SAVED_BYTES))):
+        tree = [
+            jax.random.normal(jax.random.key(number), (8, size // count // 32))
+            for number in range(count)
+        ]
+        jax.block_until_ready(tree)
+        started = time.perf_counter()
+        save_checkpoint(folder, tree, event=event, metadata={})
+        seconds.append(time.perf_counter() - started)
+    _, many, large = seconds
+    each = many / SAVED_ARRAYS
+    return SAVED_BYTES / max(large - 8 * each, 1e-3), each

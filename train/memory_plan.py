@@ -134,7 +134,7 @@ def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> 
     parts, busy = _parts(config, costs, around), _activities(config, costs)
     busiest = max(busy, key=lambda name: busy[name])
     in_ram = around.framework_bytes + STATE_BYTES * parameters + busy[busiest]
-    recomputed = _recomputed(config.model, costs, around.recipe.windows)
+    recomputed = _recomputed(config, costs, around.recipe.windows)
     least = min(in_ram, around.framework_bytes + _records(config) + recomputed)
     allowed = in_ram if around.memory_bytes is None else around.memory_bytes
     if allowed < least:
@@ -158,9 +158,9 @@ def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> 
         "copy": copy,
         "residuals": recomputed,
     }
-    disk["copy"] = 0 if copy else 2 * parts["copy"]
     streamed = STATE_BYTES * parameters - resident
-    times = _times(config, costs, around, streamed, parts["copy"] - copy)
+    # Without the copy the forward pass reads the weights themselves.
+    times = _times(config, costs, around, streamed, 0 if copy else parts["weights"])
     peak = least + copy + resident
     return MemoryPlan(parameters, "disk", ram, disk, peak, "a lesson", least, times)
 
@@ -207,22 +207,24 @@ def _records(config: StepConfig) -> int:
     return least_bytes(abstract_state(config.model, config.optimizer)) - FRAMEWORK_BYTES
 
 
-def _recomputed(model: ModelConfig, costs: Activities, rows: int) -> int:
+def _recomputed(config: StepConfig, costs: Activities, rows: int) -> int:
     """What a step holds whose layers keep only their inputs: these, and one layer's residuals."""
+    model, by_name = config.model, costs.lesson.by_name
     inputs = model.n_layers * rows * model.context * model.d_model * WEIGHT_BYTES
-    by_name = costs.lesson.by_name
-    one_layer = by_name["_block_forward"].held_bytes // model.n_layers
+    together = 1 if config.remat else model.n_layers
+    one_layer = by_name["_block_forward"].held_bytes // together
     return inputs + max(
         one_layer + by_name["_block_backward"].held_bytes, by_name["_head_forward"].held_bytes
     )
 
 
 def _times(
-    config: StepConfig, costs: Activities, around: Surroundings, streamed: int, copy_streamed: int
+    config: StepConfig, costs: Activities, around: Surroundings, streamed: int, forward: int
 ) -> Times:
-    """The times when so many bytes of the state and of the copy go over the disk in a step."""
+    """The times when so many bytes of the state go over the disk, and of weights once more."""
     machine, recipe = around.machine, around.recipe
     state = STATE_BYTES * count_parameters(config.model)
+    forward_read = forward / machine.disk_read_bytes
 
     def computed(cost: Cost) -> float:
         return cost.flops / machine.product_flops + cost.moved_bytes / machine.moved_bytes
@@ -231,21 +233,20 @@ def _times(
         if not streamed:
             return computed(step.all)
         # Layers are computed forward once more; the disk works meanwhile.
-        again = computed(step.by_name["_block_forward"])
-        moved = streamed + copy_streamed
-        over_disk = moved / machine.disk_read_bytes + moved / machine.disk_write_bytes
-        return max(computed(step.all) + again, over_disk)
+        again = 0.0 if config.remat else computed(step.by_name["_block_forward"])
+        over_disk = streamed / machine.disk_read_bytes + streamed / machine.disk_write_bytes
+        return max(computed(step.all) + again, over_disk + forward_read)
 
-    copy_read = copy_streamed / machine.disk_read_bytes
     lesson, reading = stepped(costs.lesson), stepped(costs.reading)
-    token = max(costs.token.all.moved_bytes / machine.narrow_bytes, copy_read)
-    prompt = max(computed(costs.prompt.all), copy_read)
-    made_copy = state * (WEIGHT_BYTES / STATE_BYTES) / machine.moved_bytes
-    probe = max(computed(costs.probe.all), copy_read)
+    token = costs.token.all.moved_bytes / machine.narrow_bytes
+    prompt = computed(costs.prompt.all)
+    made_copy = state * (WEIGHT_BYTES / STATE_BYTES) / machine.moved_bytes + forward_read
+    probe = max(computed(costs.probe.all), forward_read)
     rehearsals = recipe.rehearsals_of(count_parameters(config.model))
-    save, written = _saving(around, state, (recipe.steps + rehearsals) * lesson)
+    arrays = len(jax.tree.leaves(abstract_state(config.model, config.optimizer)))
+    save, written = _saving(around, state, arrays, (recipe.steps + rehearsals) * lesson)
     if streamed:
-        save, written = 0.0, (recipe.steps + rehearsals) * float(streamed + copy_streamed)
+        save, written = 0.0, (recipe.steps + rehearsals) * float(streamed)
     windows = BOOK_WORDS * TOKENS_PER_WORD / (FILLED * config.model.context)
     return Times(
         replies_seconds=made_copy + prompt + around.reply_tokens * token,
@@ -259,10 +260,9 @@ def _times(
     )
 
 
-def _saving(around: Surroundings, state: int, learning: float) -> tuple[float, float]:
+def _saving(around: Surroundings, state: int, arrays: int, learning: float) -> tuple[float, float]:
     """Seconds of a checkpoint, and bytes of checkpoints per lesson of so many seconds."""
     machine = around.machine
-    # The digest of the arrays, the files, and the hash of the files.
-    seconds = state / machine.disk_write_bytes + 2 * state / machine.hash_bytes
+    seconds = arrays * machine.save_seconds + state / machine.save_bytes
     between = max(around.checkpoint_seconds, around.checkpoint_share * seconds)
     return seconds, state * min(1.0, learning / between)

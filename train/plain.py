@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from model.config import ModelConfig
 from train.durable import new_folder
@@ -23,6 +22,7 @@ from train.relive import copy_life
 from train.saved import save
 from train.schedule import read_memory, write_memory
 from train.state import abstract_state
+from train.tensor_file import write_leaves
 
 EVENTS, WEIGHTS = "events.jsonl", "weights.safetensors"
 
@@ -46,11 +46,10 @@ def export_life(life: Life, state: LifeState, folder: Path) -> None:
             for event in life.journal.events():
                 row = {**vars(event), "sha256": event_checksum(event)}
                 file.write(json.dumps(row) + "\n")
-        arrays = {name: np.array(leaf) for name, leaf in flatten_tree(state.train).items()}
-        save_file(arrays, part / WEIGHTS)
+        write_leaves(part / WEIGHTS, flatten_tree(state.train))
         body = {
             "event": state.event,
-            "digest": tree_digest(arrays),
+            "digest": tree_digest(state.train),
             "model": state.config.model.to_json(),
             "growths": write_growths(state.config.growths),
             "steps": state.steps,

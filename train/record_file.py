@@ -5,97 +5,30 @@ is read and written without the page cache (O_DIRECT).
 """
 
 import errno
-import hashlib
-import json
-import mmap
 import os
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container, Sequence
+from concurrent.futures import Future
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from train.flat_tree import flatten_tree, path_string, signature
-from train.state import TrainState
+from train.flat_tree import signature
+from train.lanes import Lane, Lanes
+from train.record_layout import Place, pages
 
 RECORDS = "records"
+# Arrays that lie together are moved together up to so much; a larger array by itself.
+RUN_BYTES = 2**24
 _O_DIRECT = getattr(os, "O_DIRECT", 0)
+
+
+Packed = Future[tuple[int, memoryview, Lane]]
 
 
 class DamagedRecordError(ValueError):
     """What a generation holds is not what was written into it."""
-
-
-class Place(NamedTuple):
-    """Where an array lies in the file; `offset` is a multiple of the page size."""
-
-    offset: int
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-
-def pages(n_bytes: int) -> int:
-    """Bytes rounded up to whole pages."""
-    return -(-n_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
-
-
-def part_names(params: dict[str, Any]) -> list[str]:
-    """The parts of a model in the order of their records: 'embed', 'blocks/0', …, 'norm_out'."""
-    names = []
-    for name in ("embed", "blocks", "norm_out", "head"):
-        if name == "blocks":
-            names += [f"blocks/{layer}" for layer in range(len(params["blocks"]))]
-        elif name in params:
-            names.append(name)
-    return names
-
-
-def part_of(tree: dict[str, Any], name: str) -> Any:
-    """The part of that name of parameters or optimizer state."""
-    head, _, layer = name.partition("/")
-    return tree[head][int(layer)] if layer else tree[head]
-
-
-def layout(abstract: TrainState) -> tuple[dict[str, Place], int]:
-    """{path: place} of every array in the order of the file, and the file's bytes."""
-    places, offset = {}, 0
-    for name in part_names(abstract.params):
-        for field in TrainState._fields:
-            part = part_of(getattr(abstract, field), name)
-            for path, leaf in flatten_tree(part).items():
-                place = Place(offset, tuple(leaf.shape), np.dtype(leaf.dtype))
-                places[f"{field}/{name}/{path}"] = place
-                offset += pages(place.nbytes)
-    return places, offset
-
-
-class Lanes:
-    """Two page-aligned buffers that are used again, and a thread that fills and empties them.
-
-    One array is checked and copied there while another one is moved to or from the disk.
-    """
-
-    def __init__(self) -> None:
-        self.helper = ThreadPoolExecutor(1, "disk-copy")
-        self._memory = [mmap.mmap(-1, mmap.PAGESIZE) for _ in range(2)]
-
-    def view(self, number: int, n_bytes: int) -> memoryview:
-        """So many bytes of a buffer, of the first for even numbers; it grows when it has to."""
-        lane = number % 2
-        if len(self._memory[lane]) < n_bytes:
-            self._memory[lane] = mmap.mmap(-1, n_bytes)
-        return memoryview(self._memory[lane])[:n_bytes]
-
-    def close(self) -> None:
-        """The thread has ended."""
-        self.helper.shutdown()
 
 
 class RecordFile:
@@ -110,62 +43,134 @@ class RecordFile:
     def __del__(self) -> None:
         os.close(self._descriptor)
 
-    def read(self, paths: Sequence[str], lanes: Lanes) -> list[jax.Array]:
-        """The arrays, proved undamaged, in memory of their own.
+    def read(self, paths: Sequence[str], lanes: Lanes) -> list[Future[list[jax.Array]]]:
+        """The arrays, proved undamaged, in memory of their own: what gives them, in this order.
 
         Raises:
-          DamagedRecordError: other bytes than were written.
+          DamagedRecordError: other bytes than were written; from here or from the futures.
         """
-        jobs: list[Future[jax.Array]] = []
-        for number, path in enumerate(paths):
-            if number >= 2:
-                # Its buffer is wanted again.
-                jobs[number - 2].result()
-            place = self.places[path]
-            memory = lanes.view(number, pages(place.nbytes))
-            try:
-                _whole(os.preadv, self._descriptor, memory, place.offset)
-            except OSError as error:
-                raise DamagedRecordError(self._damage(path, str(error.strerror))) from error
-            jobs.append(lanes.helper.submit(self._unpacked, path, memory))
-        return [job.result() for job in jobs]
+        return self._moved(paths, lanes, lanes.filled)
 
-    def write(self, arrays: dict[str, Any], lanes: Lanes) -> None:
+    def check(self, paths: Sequence[str], lanes: Lanes) -> None:
+        """Nothing; DamagedRecordError names the first damaged array."""
+        for job in self._moved(paths, lanes, lambda _: None):
+            job.result()
+
+    def _moved(
+        self, paths: Sequence[str], lanes: Lanes, use: Callable[[np.ndarray], Any]
+    ) -> list[Future[Any]]:
+        """One array is checked and used while the disk moves another."""
+        jobs = []
+        for run in self._runs(paths):
+            lane = lanes.inward.get()
+            try:
+                memory = lane.view(self._end(run[-1]) - self.places[run[0]].offset)
+                _whole(os.preadv, self._descriptor, memory, self.places[run[0]].offset)
+            except OSError as error:
+                lanes.inward.put(lane)
+                raise DamagedRecordError(self._damage(run[0], str(error.strerror))) from error
+            jobs.append(lanes.checker.submit(self._proved, run, memory, lane, lanes, use))
+        return jobs
+
+    def _proved(
+        self,
+        run: list[str],
+        memory: memoryview,
+        lane: Lane,
+        lanes: Lanes,
+        use: Callable[[np.ndarray], Any],
+    ) -> list[Any]:
+        try:
+            found = []
+            for path in run:
+                data = self._bytes_of(path, run, memory)
+                if zlib.crc32(data) != self.checksums[path]:
+                    raise DamagedRecordError(self._damage(path, "its checksum does not fit"))
+                place = self.places[path]
+                found.append(use(np.frombuffer(data, place.dtype).reshape(place.shape)))
+            return found
+        finally:
+            lanes.inward.put(lane)
+
+    def pack(self, arrays: dict[str, Any], lanes: Lanes, used_up: Container[int]) -> list[Packed]:
+        """The arrays' bytes, ready to be written one after another; `write` must follow.
+
+        Args:
+          used_up: the `id`s of arrays that nobody else has; their memory is used again.
+        """
+        return [
+            lanes.packer.submit(self._packed, run, arrays, lanes, used_up)
+            for run in self._runs(list(arrays))
+        ]
+
+    def _packed(
+        self, run: list[str], arrays: dict[str, Any], lanes: Lanes, used_up: Container[int]
+    ) -> tuple[int, memoryview, Lane]:
+        for path in run:
+            jax.block_until_ready(arrays[path])
+        lane = lanes.outward.get()
+        try:
+            memory = lane.view(self._end(run[-1]) - self.places[run[0]].offset)
+            for path in run:
+                array, place = arrays.pop(path), self.places[path]
+                assert array.shape == place.shape and array.dtype == place.dtype, path
+                data = self._bytes_of(path, run, memory)
+                np.frombuffer(data, place.dtype).reshape(place.shape)[...] = np.asarray(array)
+                self.checksums[path] = zlib.crc32(data)
+                if id(array) in used_up:
+                    lanes.give_back(array)
+        except BaseException:
+            lanes.outward.put(lane)
+            raise
+        return self.places[run[0]].offset, memory, lane
+
+    def write(self, packed: Sequence[Packed], lanes: Lanes) -> None:
         """The arrays are in the file once it is synced."""
-        paths = list(arrays)
-        ahead = lanes.helper.submit(self._packed, paths[0], arrays[paths[0]], lanes, 0)
-        for number, path in enumerate(paths):
-            memory = ahead.result()
-            if number + 1 < len(paths):
-                later = paths[number + 1]
-                ahead = lanes.helper.submit(self._packed, later, arrays[later], lanes, number + 1)
+        failed: Exception | None = None
+        for job in packed:
             try:
-                _whole(os.pwritev, self._descriptor, memory, self.places[path].offset)
+                offset, memory, lane = job.result()
+            except Exception as error:
+                failed = failed or error
+                continue
+            try:
+                # Every lane comes back, also after a failure.
+                if failed is None:
+                    _whole(os.pwritev, self._descriptor, memory, offset)
             except OSError as error:
-                raise ValueError(
-                    f"the state in {self.name} could not be written: {error.strerror}; free space "
-                    "on the disk and try again."
-                ) from error
+                failed = error
+            finally:
+                lanes.outward.put(lane)
+        if isinstance(failed, OSError):
+            raise ValueError(
+                f"the state in {self.name} could not be written: {failed.strerror}; free space "
+                "on the disk and try again."
+            ) from failed
+        if failed is not None:
+            raise failed
 
-    def _unpacked(self, path: str, memory: memoryview) -> jax.Array:
-        place = self.places[path]
-        if zlib.crc32(memory[: place.nbytes]) != self.checksums[path]:
-            raise DamagedRecordError(self._damage(path, "its checksum does not fit"))
-        flat = np.frombuffer(memory, place.dtype, place.nbytes // place.dtype.itemsize)
-        # `asarray` copies five times as fast as `array`, but need not copy.
-        array = jax.block_until_ready(jnp.asarray(flat.reshape(place.shape)))
-        if array.size and array.unsafe_buffer_pointer() == flat.ctypes.data:
-            array = jax.block_until_ready(jnp.array(flat.reshape(place.shape)))
-        return array
+    def _runs(self, paths: Sequence[str]) -> list[list[str]]:
+        """The paths in runs that lie together in the file and are moved at once."""
+        runs: list[list[str]] = []
+        for path in paths:
+            place = self.places[path]
+            if (
+                runs
+                and place.offset == self._end(runs[-1][-1])
+                and self._end(path) - self.places[runs[-1][0]].offset <= RUN_BYTES
+            ):
+                runs[-1].append(path)
+            else:
+                runs.append([path])
+        return runs
 
-    def _packed(self, path: str, array: Any, lanes: Lanes, number: int) -> memoryview:
+    def _end(self, path: str) -> int:
+        return self.places[path].offset + pages(self.places[path].nbytes)
+
+    def _bytes_of(self, path: str, run: list[str], memory: memoryview) -> memoryview:
         place = self.places[path]
-        assert array.shape == place.shape and array.dtype == place.dtype, path
-        data = np.ascontiguousarray(np.asarray(array)).reshape(-1).view(np.uint8)
-        memory = lanes.view(number, pages(place.nbytes))
-        np.frombuffer(memory, np.uint8, place.nbytes)[:] = data
-        self.checksums[path] = zlib.crc32(data)
-        return memory
+        start = place.offset - self.places[run[0]].offset
+        return memory[start : start + place.nbytes]
 
     def sync(self) -> None:
         """What was written is on the disk."""
@@ -192,33 +197,6 @@ def open_records(path: os.PathLike[str] | str, flags: int) -> int:
         return os.open(path, flags, 0o600)
 
 
-def places_of(leaves: dict[str, Any]) -> tuple[dict[str, Place], dict[str, int]]:
-    """Places and checksums by path, as `RecordFile.describe` wrote them."""
-    places = {
-        path: Place(leaf["offset"], tuple(leaf["shape"]), np.dtype(leaf["dtype"]))
-        for path, leaf in leaves.items()
-    }
-    return places, {path: leaf["crc32"] for path, leaf in leaves.items()}
-
-
-def records_digest(leaves: dict[str, Any]) -> str:
-    """The SHA-256 over path, dtype, shape and CRC-32 of every array, in the order of the paths."""
-    total = hashlib.sha256()
-    for path, leaf in sorted(leaves.items()):
-        header = [path, leaf["dtype"], list(leaf["shape"]), leaf["crc32"]]
-        total.update(json.dumps(header).encode())
-    return total.hexdigest()
-
-
-def tree_records_digest(tree: Any) -> str:
-    """What `records_digest` would be of a tree."""
-    leaves = {}
-    for path, leaf in flatten_tree(tree).items():
-        data = np.ascontiguousarray(np.asarray(leaf)).reshape(-1).view(np.uint8)
-        leaves[path] = {**signature(leaf), "crc32": zlib.crc32(data)}
-    return records_digest(leaves)
-
-
 def _whole(transfer: Any, descriptor: int, memory: memoryview, offset: int) -> None:
     """Reads or writes until all is done; a short file counts as an error."""
     done = 0
@@ -227,8 +205,3 @@ def _whole(transfer: Any, descriptor: int, memory: memoryview, offset: int) -> N
         if not count:
             raise OSError(errno.EIO, "the file is too short")
         done += count
-
-
-def map_paths(change: Any, tree: Any) -> Any:
-    """The tree with every leaf replaced by `change(path, leaf)`, a path as in `flatten_tree`."""
-    return jax.tree.map_with_path(lambda path, leaf: change(path_string(path), leaf), tree)

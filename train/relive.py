@@ -13,7 +13,7 @@ from train.disk_store import is_generation
 from train.durable import new_folder, write_file
 from train.flat_tree import flatten_tree, tree_digest
 from train.life import BIRTH_WEIGHTS, Life, LifeState, open_life
-from train.record_file import tree_records_digest
+from train.record_layout import tree_records_digest
 from train.records import CheckpointRow
 from train.replay import apply_event, newborn, training_events
 from train.saved import load_state, save, valid_checkpoints

@@ -16,7 +16,8 @@ from train.growth import apply_grow
 from train.lesson import apply_lesson
 from train.life import INIT_STREAM, Life, LifeState
 from train.reading import apply_read
-from train.record_file import DamagedRecordError, part_names, part_of
+from train.record_file import DamagedRecordError
+from train.record_layout import part_names, part_of
 from train.records import Event
 from train.saved import load_state, valid_checkpoints
 from train.sleep import apply_sleep

@@ -9,8 +9,9 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from train.lanes import LANES
 from train.memory import gigabytes
-from train.record_file import part_names, part_of
+from train.record_layout import part_names, part_of
 from train.state import TrainState
 
 # What Python, JAX and the compiled functions take, measured at 0.35 GB.
@@ -74,8 +75,9 @@ def copy_bytes(params: Any, dtype: DTypeLike) -> int:
 def least_bytes(abstract: TrainState) -> int:
     """Bytes without which no step over this state can be made, but for what its batch needs."""
     largest = max(part_bytes(abstract, name) for name in part_names(abstract.params))
-    # Its gradient, and the largest array once more on its way to the disk.
-    return FRAMEWORK_BYTES + IN_FLIGHT * largest + largest // 3 + largest // 9
+    array = max(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
+    # Its gradient, and the largest array on its way from and to the disk.
+    return FRAMEWORK_BYTES + IN_FLIGHT * largest + largest // 3 + 2 * LANES * array
 
 
 def ram_bytes(abstract: TrainState, dtype: DTypeLike) -> int:

@@ -5,7 +5,7 @@ NumPy can read leaf by leaf. Only the functions of this file make a difference b
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from train.disk_store import Disk
 from train.generation import DiskArray, Generation
 from train.memory import available_bytes
 from train.optimizer import OptimizerConfig
-from train.record_file import layout, part_names, part_of
+from train.record_layout import layout, part_names, part_of
 from train.residency import Residency, ram_bytes, require_disk
 from train.state import TrainState, abstract_state
 
@@ -108,20 +108,20 @@ class DiskStep:
         blocks = [name for name in reversed(source.names) if name.startswith("blocks/")]
         others = [name for name in ("norm_out", "embed", "head") if name in source.names]
         self._order = [*blocks, *others]
-        self._next: Future[Part] | None = None
+        self._next: Callable[[], Part] | None = None
         self._writes: list[Future[None]] = []
 
     def take(self, name: str) -> Part:
         """A part's weights and moments, to be used up; in the order of their gradients."""
         assert self._order.pop(0) == name
-        part = (self._next or self._source.take(name)).result()
+        part = (self._next or self._source.take(name))()
         self._next = self._source.take(self._order[0]) if self._order else None
         self._source.copies.pop(name, None)
         return part
 
     def put(self, name: str, part: Part) -> None:
         """The part as it is after the step."""
-        self._writes.append(self._target.put(name, part))
+        self._writes.append(self._target.put(name, part, used_up=True))
         while self._writes and self._writes[0].done():
             self._writes.pop(0).result()
 
@@ -154,7 +154,7 @@ def forward_weights(params: Params) -> dict[str, Any]:
     if generation is None:
         return params
     others = [name for name in generation.names if "/" not in name]
-    found: dict[str, Any] = {name: generation.forward(name).result() for name in others}
+    found: dict[str, Any] = {name: generation.forward(name)() for name in others}
     return {**found, "blocks": _Layers(generation)}
 
 
@@ -170,7 +170,7 @@ class _Layers:
     def __iter__(self) -> Iterator[Any]:
         ahead = self._generation.forward("blocks/0")
         for layer in range(len(self)):
-            block = ahead.result()
+            block = ahead()
             if layer + 1 < len(self):
                 ahead = self._generation.forward(f"blocks/{layer + 1}")
             yield block

@@ -44,6 +44,32 @@ class Entry(NamedTuple):
     stop: int
 
 
+def write_leaves(path: Path, leaves: Mapping[str, Any]) -> None:
+    """The new file `path` holds the leaves; one of them is read into memory at a time.
+
+    Args:
+      leaves: by name; anything with shape and dtype that NumPy can read.
+    """
+    header, start = {}, 0
+    names = {dtype: name for name, dtype in _DTYPES.items()}
+    for name, leaf in leaves.items():
+        dtype = np.dtype(leaf.dtype)
+        stop = start + math.prod(leaf.shape) * dtype.itemsize
+        header[name] = {
+            "dtype": names[dtype],
+            "shape": list(leaf.shape),
+            "data_offsets": [start, stop],
+        }
+        start = stop
+    text = json.dumps(header).encode()
+    # The tensors begin at a multiple of 8, as the library's own do.
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        for leaf in leaves.values():
+            file.write(np.ascontiguousarray(np.asarray(leaf)).reshape(-1).view(np.uint8))
+
+
 def save_tensors(path: Path, tensors: Mapping[str, np.ndarray]) -> None:
     """The new file `path` holds the tensors, durably; contiguous arrays only.
 
