@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="only shows that everything runs")
     parser.add_argument("--items", default="roof,step,replies,lesson,start,read")
     parser.add_argument("--rounds", type=int, help="turns of each contestant")
+    parser.add_argument("--replies", help="sizes of the models that answer")
     parser.add_argument("--lessons", help="sizes of the models that are taught")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--raw", type=Path, default=ROOT / "bench" / "performance.jsonl")
@@ -99,6 +100,8 @@ def main() -> None:
     scale = TINY if arguments.tiny else FULL
     if arguments.rounds:
         scale = scale._replace(rounds=arguments.rounds)
+    if arguments.replies:
+        scale = scale._replace(replies=tuple(arguments.replies.split(",")))
     if arguments.lessons:
         scale = scale._replace(lessons=tuple(arguments.lessons.split(",")))
     arguments.out.mkdir(parents=True, exist_ok=True)
