@@ -44,6 +44,7 @@ class Scale(NamedTuple):
     sizes: dict[str, int]
     steps: tuple[tuple[str, int], ...]
     replies: tuple[str, ...]
+    counts: tuple[int, ...]
     lessons: tuple[str, ...]
     small: str
     prompt: int
@@ -57,6 +58,7 @@ FULL = Scale(
     sizes={},
     steps=(("10m", 1), ("50m", 1), ("124m", 1), ("10m", 8)),
     replies=("10m", "124m"),
+    counts=(1, 5),
     lessons=("10m", "50m", "124m", "350m"),
     small="10m",
     prompt=128,
@@ -68,6 +70,7 @@ TINY = Scale(
     sizes={"context": 128, "vocab_size": 2048, "n_layers": 2},
     steps=(("2m", 1),),
     replies=("2m",),
+    counts=(1, 5),
     lessons=("2m",),
     small="2m",
     prompt=16,
@@ -93,6 +96,7 @@ def main() -> None:
     parser.add_argument("--items", default="roof,step,replies,lesson,start,read")
     parser.add_argument("--rounds", type=int, help="turns of each contestant")
     parser.add_argument("--replies", help="sizes of the models that answer")
+    parser.add_argument("--counts", help="how many replies at once")
     parser.add_argument("--lessons", help="sizes of the models that are taught")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--raw", type=Path, default=ROOT / "bench" / "performance.jsonl")
@@ -102,6 +106,8 @@ def main() -> None:
         scale = scale._replace(rounds=arguments.rounds)
     if arguments.replies:
         scale = scale._replace(replies=tuple(arguments.replies.split(",")))
+    if arguments.counts:
+        scale = scale._replace(counts=tuple(map(int, arguments.counts.split(","))))
     if arguments.lessons:
         scale = scale._replace(lessons=tuple(arguments.lessons.split(",")))
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -175,7 +181,7 @@ def replies_jobs(scale: Scale, size: str, folder: Path) -> Iterator[Job]:
     life = new_life(scale, size, folder)
     model = export_all(life)
     common = {"prompt": scale.prompt, "tokens": scale.tokens, "vocab_size": model.vocab_size}
-    for count in (1, 5):
+    for count in scale.counts:
         task = {**common, **SAMPLING, "replies": count}
         entries = []
         for dtype in ("bfloat16", "float32"):
