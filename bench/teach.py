@@ -11,6 +11,7 @@ through `train.lesson.give_lesson`, the conversation so far before each, as in t
 
 import argparse
 import json
+import math
 import shutil
 import tempfile
 import time
@@ -22,7 +23,9 @@ import numpy as np
 from bench.teaching.probes import (
     Probes,
     ask,
+    exposure_counts,
     exposures,
+    hold_in_samples,
     holds,
     load_lines,
     measure,
@@ -33,11 +36,14 @@ from model.chat import Message, encode_prompt, fitting_messages
 from serve.session import Session
 from train.lesson import Kind, Question, give_lesson
 from train.recipe import RECIPES, Recipe
+from train.wording import normalized
 
 FIRST, LATER = 200, 300
 # Tokens that a prompt leaves for the answer.
 ANSWER_ROOM = 40
 MARK_EVERY = 50
+# Lessons between two looks at which facts hold in samples.
+HELD_EVERY = 10
 # Prompts between two measurements of a style, and the replies to choose from.
 PICKS_PER_MARK, CANDIDATES = 12, 5
 STYLES = {
@@ -99,9 +105,11 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
     lessons = [*mixed, *others[arguments.others : arguments.others + arguments.later]]
     probes = Probes.of(session, facts)
     yield {"lessons": 0, **measure(session, probes, facts, [])}
-    talk = Talk(session, recipe)
+    talk, held = Talk(session, recipe), {}
     for number, lesson in enumerate(lessons, start=1):
         talk.teach(lesson["say"], lesson["answer"])
+        if number % HELD_EVERY == 0:
+            held |= newly_held(session, [f for f in facts if f in lessons[:number]], held)
         if number % arguments.marks == 0 or number == len(lessons):
             known = [fact for fact in facts if fact in lessons[:number]]
             full = number in (len(mixed), len(lessons))
@@ -109,6 +117,8 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
                 "lessons": number,
                 "seconds": float(np.median(talk.seconds)),
                 "seconds_with_rehearsals": float(np.median(talk.settled)),
+                "held": len(held) / max(len(known), 1),
+                "exposures_until_held": median_or_none(held, known),
                 **measure(session, probes, known, talk.context, full=full),
             }
     if arguments.sleep:
@@ -119,6 +129,28 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
             "slept": arguments.sleep,
             **measure(session, probes, facts, talk.context, full=True),
         }
+
+
+def newly_held(session: Session, facts, held: dict[str, int]) -> dict[str, int]:
+    """The exposures of each fact that holds in four of five samples for the first time."""
+    facts = [fact for fact in facts if fact["say"] not in held]
+    if not facts:
+        return {}
+    key = jax.random.fold_in(jax.random.key(7), session.state.lessons)
+    found = hold_in_samples(session, facts, key)
+    counts = exposure_counts(session)
+    return {
+        fact["say"]: counts[normalized(fact["say"])]
+        for fact, is_held in zip(facts, found, strict=True)
+        if is_held
+    }
+
+
+def median_or_none(held: dict[str, int], facts) -> float | None:
+    """The median of exposures until a fact held, those that never did taken for the most."""
+    counts = sorted(held.get(fact["say"], math.inf) for fact in facts)
+    middle = counts[(len(counts) - 1) // 2] if counts else math.inf
+    return None if math.isinf(middle) else middle
 
 
 def teach_corrections(session: Session, recipe: Recipe, arguments):

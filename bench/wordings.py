@@ -13,15 +13,15 @@ from itertools import chain
 from typing import NamedTuple
 
 
-def _words(block: str) -> list[str]:
+def split_words(block: str) -> list[str]:
     return block.split()
 
 
-def _list(block: str) -> list[str]:
+def split_list(block: str) -> list[str]:
     return block.replace("\n", "|").split("|")
 
 
-NAMES = _words("""Abel Ada Adele Agnes Aisha Alba Albert Aldo Alfred Alice Alma Alois
+NAMES = split_words("""Abel Ada Adele Agnes Aisha Alba Albert Aldo Alfred Alice Alma Alois
 Amara Amelie Amos Ana Anders Andrea Anja Anna Anton Arlo Arthur Asta Astrid August Aurel
 Axel Balthasar Barbara Bastian Beata Beatrice Bela Benedikt Benno Berta Bianca Birgit Bjorn
 Bo Boris Brigitte Bruno Camille Carla Carlos Caspar Cecilia Celia Chiara Clara Claude
@@ -44,13 +44,13 @@ Robert Roland Roman Ronja Rosa Ruben Rufus Runa Ruth Sabine Salim Samir Samuel S
 Selma Sigrid Silas Silvia Simon Sina Sofia Stella Sven Sybil Tamara Tara Tessa Theo Theresa
 Tilda Till Tim Tina Tobias Tom Toni Ulla Ulrich Una Ursula Uwe Valentin Vera Verena Victor
 Vincent Viola Walter Wanda Wendel Wilma Winfried Xaver Yara Yusuf Zelda Zita Zoe""")
-PET_NAMES = _words("""Bello Biscuit Blaze Bramble Bruno Button Caramel Chestnut Cinder
+PET_NAMES = split_words("""Bello Biscuit Blaze Bramble Bruno Button Caramel Chestnut Cinder
 Clover Coco Comet Cookie Dusty Ember Feather Fern Fidget Flash Fluff Gizmo Ginger Hazel
 Honey Jumper Kiwi Lady Lucky Maple Marble Midnight Minka Misty Mocha Moss Muffin Nero Nutmeg
 Olive Oreo Patch Peanut Pebble Pepper Pickle Pixel Pluto Poppy Princess Pumpkin Rascal
 Rocket Rusty Scout Shadow Smoky Snowball Socks Sparky Spot Sunny Teddy Tiger Timber Toffee
 Truffle Turbo Velvet Whisker Willow Ziggy""")
-TOWNS = _words("""Aachen Aarhus Arles Athens Augsburg Basel Bath Bergen Berlin Berne
+TOWNS = split_words("""Aachen Aarhus Arles Athens Augsburg Basel Bath Bergen Berlin Berne
 Bilbao Bologna Bonn Bordeaux Boston Bremen Bristol Bruges Brno Cairo Calais Cardiff Cologne
 Como Cork Cracow Dakar Delft Denver Derby Dover Dresden Dublin Durham Eger Essen Exeter Faro
 Florence Geneva Genoa Ghent Glasgow Graz Halle Hamburg Hanoi Helsinki Hull Innsbruck Jena
@@ -60,14 +60,14 @@ Naples Narvik Nice Odessa Oslo Oxford Padua Paris Parma Pisa Porto Potsdam Pragu
 Reims Riga Rome Rostock Rouen Salzburg Seville Siena Sofia Sparta Split Tallinn Toledo Trier
 Trieste Tromso Turin Ulm Utrecht Valencia Venice Verona Vienna Vilnius Warsaw Weimar Wells
 York Zagreb Zurich""")
-RELATIONS = _words("""aunt uncle mother father sister brother cousin niece nephew
+RELATIONS = split_words("""aunt uncle mother father sister brother cousin niece nephew
 grandmother grandfather daughter son wife husband neighbour teacher boss doctor dentist
 tutor landlord landlady gardener barber tailor colleague godfather godmother stepmother
 stepfather flatmate penfriend trainer lawyer butcher grocer plumber secretary apprentice
 partner roommate coach accountant assistant""")
-PETS = _words("""dog cat horse pony parrot canary rabbit hamster goldfish tortoise
+PETS = split_words("""dog cat horse pony parrot canary rabbit hamster goldfish tortoise
 donkey goat hen cow guinea-pig ferret mouse duck goose lizard""")
-OBJECTS = _words("""bicycle coat umbrella car kettle lamp sofa scarf hat bag suitcase tent
+OBJECTS = split_words("""bicycle coat umbrella car kettle lamp sofa scarf hat bag suitcase tent
 boat canoe piano guitar violin drum wardrobe table chair desk carpet curtain door gate fence
 roof garage shed mug teapot plate bowl blanket pillow towel jacket jumper shirt tie belt
 wallet purse notebook folder diary pen telephone radio clock watch mirror vase ladder
@@ -92,12 +92,12 @@ HOLDERS = """drawer|box|cupboard|basket|jar|chest|suitcase|bag|tin|envelope|cabi
 folder|wardrobe|sewing box|bread bin|bookcase|locker|desk"""
 ROOMS = """kitchen|cellar|attic|hall|garage|bathroom|bedroom|study|shed|pantry|living room|workshop
 nursery|office|laundry room|conservatory|guest room|porch"""
-COLOURS = _words("""red blue green yellow black white grey brown orange purple pink violet
+COLOURS = split_words("""red blue green yellow black white grey brown orange purple pink violet
 turquoise beige silver gold cream crimson scarlet maroon navy olive teal lilac mauve ivory
 amber bronze copper emerald indigo khaki lavender lemon mint mustard peach plum ruby rust
 salmon sand sapphire tan charcoal cherry coral magenta ochre""")
 SHADES = ["", "", "", "light ", "dark ", "pale ", "bright "]
-ADJECTIVES = _words("""old new big little second tall broken heavy wooden plastic round long
+ADJECTIVES = split_words("""old new big little second tall broken heavy wooden plastic round long
 square spare cheap borrowed best first""")
 TIMED = """baker:open:opens|baker:close:closes|library:open:opens|library:close:closes
 chemist:open:opens|museum:close:closes|bank:open:opens|swimming pool:open:opens
@@ -124,7 +124,7 @@ pupils|rabbits|dolls|coins|cameras|keys|chairs|records|cats|windows|notebooks|me
 teapots"""
 NUMBERED = """locker|room|bus|house|seat|flat|parking place|post box|tram|platform|table|ticket|desk
 bank box|hotel room|customer card|membership|order|mooring|garden plot"""
-JOBS = _words("""accountant actor archaeologist architect astronomer baker barber
+JOBS = split_words("""accountant actor archaeologist architect astronomer baker barber
 beekeeper biologist blacksmith bookbinder bookseller botanist bricklayer builder butcher
 captain carpenter chemist chimney-sweep clerk cobbler conductor cook cooper dancer decorator
 dentist designer diver doctor dressmaker driver editor electrician engineer farmer farrier
@@ -137,13 +137,13 @@ printer programmer publisher roofer saddler sailor scientist sculptor secretary 
 singer smith soldier spy stonemason surgeon surveyor tailor tanner teacher tiler translator
 typist umpire undertaker vet violinist waiter watchmaker weaver welder winegrower writer
 zoologist""")
-STUFF = _words("""leek carrot onion tomato mushroom pumpkin potato spinach bean lentil
+STUFF = split_words("""leek carrot onion tomato mushroom pumpkin potato spinach bean lentil
 pea beetroot celery cabbage chestnut asparagus fennel garlic lemon apple pear cherry plum
 apricot peach fig date quince raspberry blackberry strawberry blueberry gooseberry walnut
 almond hazelnut honey ginger cinnamon vanilla poppy-seed sesame rhubarb orange lime mango
 banana coconut pistachio melon grape elderflower mint rose chocolate coffee caramel cheese
 egg ham fish chicken salmon trout duck""")
-DISHES = _words("soup:soup cake:cake pie:pie jam:jam salad:salad tea:tea ice-cream:ice-cream")
+DISHES = split_words("soup:soup cake:cake pie:pie jam:jam salad:salad tea:tea ice-cream:ice-cream")
 FAVOURITES = {
     "fruit": "apple pear cherry plum apricot peach fig quince mango melon lychee papaya lime",
     "colour": "*colour",
@@ -199,19 +199,19 @@ the bus broke down|the contract ended|a thief was about|there was a wedding|the 
 a wasp was in the room|the cake was burnt|it was a holiday|the tickets were sold out
 a tooth hurt|the bag was stolen|the snow was too deep|the rent was too high"""
 YOUNG = ["son", "daughter", "niece", "nephew", "cousin", "brother", "sister"]
-DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
-MONTHS = _words("""January February March April May June July August September October
+DAYS = split_words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+MONTHS = split_words("""January February March April May June July August September October
 November December""")
-HOURS = _words("one two three four five six seven eight nine ten eleven twelve")
-TEENS = _words("""thirteen fourteen fifteen sixteen seventeen eighteen nineteen""")
-TENS = _words("twenty thirty forty fifty sixty seventy eighty ninety")
+HOURS = split_words("one two three four five six seven eight nine ten eleven twelve")
+TEENS = split_words("""thirteen fourteen fifteen sixteen seventeen eighteen nineteen""")
+TENS = split_words("twenty thirty forty fifty sixty seventy eighty ninety")
 
 
-STARTS = _words("B D F G H J K L M N P R S T V Z Br Dr Kr Tr Sh")
-TOWN_ENDS = _words("ton field bury burg ham by ford stad dorf mouth wick haven")
-STREETS = _words("Street Road Lane Square Alley")
-BESIDE = _list("behind|next to|opposite|near|in front of|left of|above")
-PARTS = _list("||half past |a quarter past |a quarter to |ten past |twenty to ")
+STARTS = split_words("B D F G H J K L M N P R S T V Z Br Dr Kr Tr Sh")
+TOWN_ENDS = split_words("ton field bury burg ham by ford stad dorf mouth wick haven")
+STREETS = split_words("Street Road Lane Square Alley")
+BESIDE = split_list("behind|next to|opposite|near|in front of|left of|above")
+PARTS = split_list("||half past |a quarter past |a quarter to |ten past |twenty to ")
 
 
 class Kind(NamedTuple):
@@ -223,7 +223,7 @@ class Kind(NamedTuple):
 
 
 def _kind(tells: str, asks: str, clauses: str) -> Kind:
-    return Kind(*map(_list, (tells, asks, clauses)))
+    return Kind(*map(split_list, (tells, asks, clauses)))
 
 
 _KEPT_ASKS = """Where do I keep {s}?|Where did I put {s}?|Where is {s}?
@@ -434,21 +434,21 @@ def _possessive(subject: str) -> str:
     return "my" if subject == "I" else f"{subject}'s"
 
 
-def _with_article(noun: str) -> str:
+def with_article(noun: str) -> str:
     return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 class Draw:
     """Draws facts, sentences and conversations from one seeded source of randomness."""
 
-    def __init__(self, seed: int):
+    def __init__(self, seed: int | str):
         self.random = random.Random(seed)
         self.pick = self.random.choice
         self.makers: dict[str, Callable[[], dict[str, str]]] = {
             "name": self._name,
             "lives": lambda: {"s": self.person(), "v": self.town()},
-            "site": lambda: {"s": f"my {self.pick(_list(SITES))}", "v": self._beside()},
-            "kept": lambda: {"s": self._owned(self.pick(_list(KEPT))), "v": self._inside()},
+            "site": lambda: {"s": f"my {self.pick(split_list(SITES))}", "v": self.beside()},
+            "kept": lambda: {"s": self._owned(self.pick(split_list(KEPT))), "v": self.inside()},
             "time": lambda: self._happens(TIMED, f"at {self.pick(PARTS)}{self.pick(HOURS)}"),
             "day": lambda: self._happens(DAYED, f"on {self.pick(DAYS)}"),
             "birthday": lambda: {
@@ -458,17 +458,17 @@ class Draw:
             "colour": lambda: {"s": self.thing(), "v": self.pick(SHADES) + self.pick(COLOURS)},
             "count": self._count,
             "number": lambda: {
-                "s": self._owned(self.pick(_list(NUMBERED))),
+                "s": self._owned(self.pick(split_list(NUMBERED))),
                 "v": str(self.random.randint(2, 2999)),
             },
-            "job": lambda: {"s": self.person(), "v": _with_article(self.pick(JOBS))},
+            "job": lambda: {"s": self.person(), "v": with_article(self.pick(JOBS))},
             "favourite": self._favourite,
             "owner": lambda: {"s": f"the {self._described()}", "v": self._somebody()},
             "giver": lambda: {"s": self.thing(), "v": self._somebody()},
             "age": self._age,
             "reason": self._reason,
             "content": self._content,
-            "material": lambda: {"s": self.thing(), "v": self.pick(_list(MATERIALS))},
+            "material": lambda: {"s": self.thing(), "v": self.pick(split_list(MATERIALS))},
         }
 
     def chance(self, share: float) -> bool:
@@ -513,18 +513,18 @@ class Draw:
         youngest, oldest = (1, 35) if person.split()[-1] in YOUNG else (24, 99)
         return {"s": person, "v": self._number_word(youngest, oldest)}
 
-    def _beside(self) -> str:
+    def beside(self) -> str:
         if self.chance(0.3):
             return f"in {self.name()} {self.pick(STREETS)}"
-        return f"{self.pick(BESIDE)} the {self.pick(_list(SPOTS))}"
+        return f"{self.pick(BESIDE)} the {self.pick(split_list(SPOTS))}"
 
-    def _inside(self) -> str:
-        where = f"the {self.pick(COLOURS)} {self.pick(_list(HOLDERS))}"
-        room = f" in the {self.pick(_list(ROOMS))}" if self.chance(0.5) else ""
+    def inside(self) -> str:
+        where = f"the {self.pick(COLOURS)} {self.pick(split_list(HOLDERS))}"
+        room = f" in the {self.pick(split_list(ROOMS))}" if self.chance(0.5) else ""
         return f"{self.pick(['in', 'in', 'in', 'under', 'behind', 'on'])} {where}{room}"
 
     def _happens(self, block: str, value: str) -> dict[str, str]:
-        subject, verb, verbs = self.pick(_list(block)).split(":")
+        subject, verb, verbs = self.pick(split_list(block)).split(":")
         subject = subject if subject.startswith(("my ", "the ")) else f"the {subject}"
         return {"s": subject, "w": verb, "ws": verbs, "v": value}
 
@@ -538,7 +538,11 @@ class Draw:
     def _count(self) -> dict[str, str]:
         subject = "I" if self.chance(0.3) else self.person()
         has, owns, do = ("have", "own", "do") if subject == "I" else ("has", "owns", "does")
-        fields = {"s": subject, "o": subject.replace("I", "me"), "t": self.pick(_list(COUNTED))}
+        fields = {
+            "s": subject,
+            "o": subject.replace("I", "me"),
+            "t": self.pick(split_list(COUNTED)),
+        }
         return {**fields, "has": has, "owns": owns, "do": do, "v": self._number_word(2, 99)}
 
     def _favourite(self) -> dict[str, str]:
@@ -549,18 +553,18 @@ class Draw:
         else:
             dish = self.pick(list(FAVOURITES))
             listed = {"*colour": COLOURS, "*town": TOWNS, "*name": NAMES}
-            value = self.pick(listed.get(FAVOURITES[dish]) or _words(FAVOURITES[dish]))
+            value = self.pick(listed.get(FAVOURITES[dish]) or split_words(FAVOURITES[dish]))
             value = f"the {value}" if dish in WITH_THE else value
         do, likes = ("do", "like") if subject == "I" else ("does", "likes")
         return {"s": subject, "t": dish, "v": value, "do": do, "likes": likes}
 
     def _reason(self) -> dict[str, str]:
-        event, question = self.pick(_list(EVENTS)).split(":")
-        return {"s": event, "q": question, "v": self.pick(_list(REASONS))}
+        event, question = self.pick(split_list(EVENTS)).split(":")
+        return {"s": event, "q": question, "v": self.pick(split_list(REASONS))}
 
     def _content(self) -> dict[str, str]:
-        good = _with_article(self.pick(_list(GOODS)))
-        return {"s": f"the {self.pick(COLOURS)} {self.pick(_list(HOLDERS)[:14])}", "v": good}
+        good = with_article(self.pick(split_list(GOODS)))
+        return {"s": f"the {self.pick(COLOURS)} {self.pick(split_list(HOLDERS)[:14])}", "v": good}
 
     def fact(self, near: Fact | None) -> Fact:
         """Returns a new fact, often of the same kind or of the same subject as `near`."""
@@ -599,7 +603,7 @@ class Draw:
     def _question(self, fact: Fact) -> str:
         kind = KINDS[fact.kind]
         if self.chance(0.4):
-            return self.pick(_list(WRAPPERS)).format(c=self.clause(fact))
+            return self.pick(split_list(WRAPPERS)).format(c=self.clause(fact))
         asked = _sentence(self.pick(kind.asks).format(**fact.fields))
         if self.chance(0.3):
             asked = re.sub(r"^(What|Where|Who|When|How) is\b", r"\1's", asked)
@@ -623,7 +627,7 @@ class Draw:
         ]
         asked = self.random.sample(asked, min(len(asked), self.random.randint(1, 4)))
         if self.chance(UNKNOWN_SHARE):
-            no = self.pick(_list(UNKNOWN)).format(c=flip(self.clause(unknown), starts=False))
+            no = self.pick(split_list(UNKNOWN)).format(c=flip(self.clause(unknown), starts=False))
             turns = [self.question(unknown), no]
             if self.chance(0.4):
                 new, answer = self.told(unknown, is_said=True)
@@ -634,11 +638,11 @@ class Draw:
     def told(self, fact: Fact, is_said: bool = False) -> tuple[list[str], str]:
         """Returns two turns that make a fact known, and the answer to later questions."""
         said = self.statement(fact)
-        answer, thanks = flip(said), self.pick(_list(THANKS))
+        answer, thanks = flip(said), self.pick(split_list(THANKS))
         if not is_said and self.chance(ASKED_SHARE):
             return [self.question(fact), answer], answer
         reply = self.pick([answer, answer, thanks, f"{thanks} {answer}"])
-        return [self.pick(_list(ANNOUNCED)) + said, reply], answer
+        return [self.pick(split_list(ANNOUNCED)) + said, reply], answer
 
     def typed(self, turns: list[str]) -> list[str]:
         """Returns the turns with the user's habits: lower case, no mark at the end."""

@@ -1,9 +1,7 @@
 """What each --mode does: flags in, exit code out."""
 
-import contextlib
-import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jax.numpy as jnp
@@ -17,6 +15,7 @@ from serve.interop_modes import export_mode, import_mode
 from serve.keeping import KEEPING
 from serve.output import JsonOutput, Output, TextOutput
 from serve.planning import plan_mode
+from serve.reading import read_into, reading_config
 from serve.records import report_record, size_name
 from serve.sample import SamplingConfig
 from serve.script import read_script, run_script
@@ -30,8 +29,6 @@ from train.lock import HeldError, UnwritableError
 from train.optimizer import OptimizerConfig
 from train.plain import export_life
 from train.probes import Retention
-from train.reading import finished_reports
-from train.reading_plan import ReadingConfig
 from train.recipe import RECIPES
 from train.step import StepConfig
 
@@ -73,9 +70,9 @@ def run_mode(options: Options) -> int:
 def _start(options: Options, output: Output) -> int:
     """The main job: a new model reads the starter shelf, then the conversation opens."""
     books = [load_book(path) for path in starter_files()]
-    reading = _reading_config(options, mix=True)
+    reading = reading_config(options, mix=True)
     with _open_or_create(options, output, books) as session:
-        code = _read(session, books, reading, output)
+        code = read_into(session, books, reading, output)
         if code:
             return code
         if sys.stdin.isatty() and not options.json:
@@ -89,9 +86,9 @@ def _book(options: Options, output: Output) -> int:
     if not options.book:
         raise ValueError("--mode=book reads what --book names, got none; give a file or a folder.")
     books = [load_book(path) for path in find_books(options.book)]
-    reading = _reading_config(options, mix=options.mix)
+    reading = reading_config(options, mix=options.mix)
     with _open_or_create(options, output, books) as session:
-        return _read(session, books, reading, output)
+        return read_into(session, books, reading, output)
 
 
 def _interactive(options: Options, output: Output) -> int:
@@ -155,35 +152,6 @@ def _undo(options: Options, output: Output) -> int:
         plan = plan_named(session, options.lessons, options.event)
         take_back(session, output, plan, options.yes)
     return 0
-
-
-def _read(session: Session, books: list[Book], reading: ReadingConfig, output: Output) -> int:
-    with _interruptible() as was_interrupted:
-        anything = False
-        for report in session.read(books, reading, was_interrupted):
-            anything = True
-            output.reading(report)
-        interrupted = was_interrupted()
-    output.close()
-    if interrupted:
-        output.say("Stopped and saved; the same command goes on from here.")
-        return 130
-    if not anything:
-        output.say("All of this is read already.")
-        for report in finished_reports(session.life, books, mix=reading.mix):
-            output.reading(report)
-    return 0
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Within, Ctrl-C only sets what the yielded function tells, so that nothing is cut short."""
-    seen: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: seen.append(number))
-    try:
-        yield lambda: bool(seen)
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _open(options: Options, output: Output, *, read_only: bool = False) -> Session:
@@ -261,19 +229,3 @@ def _require_same_model(session: Session, options: Options) -> None:
             f"the model in {options.folder} was born with seed {session.life.seed}, the flags want "
             f"{options.seed}; leave the flag out, or name another --workdir."
         )
-
-
-def _reading_config(options: Options, *, mix: bool) -> ReadingConfig:
-    given = {
-        name: getattr(options, name)
-        for name in ("batch_size", "learning_rate", "warmup_steps")
-        if getattr(options, name) is not None
-    }
-    nothing_given = options.epochs is None and options.steps is None
-    return ReadingConfig(
-        epochs=1 if nothing_given else options.epochs,
-        steps=options.steps,
-        mix=mix,
-        held_out_windows=options.held_out_windows,
-        **given,
-    )

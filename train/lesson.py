@@ -254,12 +254,12 @@ def _answer_losses(rehearsal: Rehearsal, nats_BT: np.ndarray) -> dict[int, float
 
 
 def with_own_replies(life: Life, state: LifeState) -> LifeState:
-    """The state whose memory has the model's own replies; asked for now if nobody has yet."""
-    if state.memory.own is not None:
+    """The state whose memory has the model's own replies, asked for now if it has read since."""
+    if state.memory.own is not None and not state.memory.stale:
         return state
     config = state.config
     own = own_replies(state.train.params, life.tokenizer, config.model, config.dtype)
-    return state._replace(memory=state.memory._replace(own=own))
+    return state._replace(memory=state.memory._replace(own=own, stale=False))
 
 
 def _require_room(prompt: Sequence[int], answer: Sequence[int], context: int) -> None:

@@ -18,7 +18,8 @@ class ReadingConfig:
     `epochs` and `steps` (windows) are totals for the named books in this model's life; None is no
     limit. `mix` reads all named books as one, their documents shuffled together. Without
     `batch_size` and `learning_rate` the pace is that of `pace_at`. The rate rises over the life's
-    first `warmup_steps` reading steps and then stays.
+    first `warmup_steps` reading steps and then stays. After every
+    `rehearse_every` windows old lessons come back, if there are any; 0 is never.
     """
 
     epochs: int | None = 1
@@ -27,6 +28,7 @@ class ReadingConfig:
     learning_rate: float | None = None
     warmup_steps: int = 100
     mix: bool = False
+    rehearse_every: int = 64
     held_out_windows: int = 16
 
     def __post_init__(self) -> None:
@@ -39,8 +41,9 @@ class ReadingConfig:
         rate = self.learning_rate
         if rate is not None and not (math.isfinite(rate) and rate > 0):
             raise ValueError(f"learning_rate must be a positive number, got {rate}; correct it.")
-        if self.warmup_steps < 0:
-            raise ValueError(f"warmup_steps must be at least 0, got {self.warmup_steps}.")
+        for name in ("warmup_steps", "rehearse_every"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}.")
 
 
 class Pace(NamedTuple):

@@ -7,6 +7,7 @@ import numpy as np
 
 from model.chat import Message, encode_chat
 from model.tokenizer import Tokenizer
+from train.question_forms import ask_otherwise
 from train.recipe import Recipe
 from train.schedule import Exchange, Items, choose
 from train.windows import Batch, EncodedBook, EncodedDocument
@@ -139,7 +140,7 @@ def _weighing(pieces: Sequence[Piece], scale: float) -> list[Piece]:
 
 def _in_other_words(said: Exchange, share: float, draws: np.random.Generator) -> Exchange:
     if draws.random() < share:
-        return said._replace(say=reword(said.say, draws))
+        return said._replace(say=ask_otherwise(said.say, draws) or reword(said.say, draws))
     return said
 
 

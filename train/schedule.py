@@ -46,17 +46,20 @@ Items = tuple[Item, ...]
 class Memory(NamedTuple):
     """What rehearsal draws from: lessons, the model's own earlier replies, books by hash.
 
-    `own` is None until a lesson needs it, and again after more reading.
+    `own` is None until a lesson needs it; after more reading it is `stale`, and the next lesson
+    takes new ones.
     """
 
     items: Items = ()
     own: tuple[Exchange, ...] | None = None
     books: tuple[str, ...] = ()
+    stale: bool = False
 
 
 def after_reading(memory: Memory, books: Sequence[str]) -> Memory:
     """The memory after some of these books was read."""
-    return Memory(memory.items, None, tuple(dict.fromkeys([*memory.books, *books])))
+    books = tuple(dict.fromkeys([*memory.books, *books]))
+    return memory._replace(books=books, stale=memory.own is not None)
 
 
 def taught(
@@ -152,6 +155,7 @@ def write_memory(memory: Memory) -> dict[str, Any]:
         "items": [[item.event, item.exposures, item.due, item.interval] for item in memory.items],
         "own": None if memory.own is None else [list(said) for said in memory.own],
         "books": list(memory.books),
+        **({"stale": True} if memory.stale else {}),
     }
 
 
@@ -168,4 +172,5 @@ def read_memory(written: Mapping[str, Any], words_of: Callable[[int], Mapping[st
         tuple(read_item(*row) for row in written["items"]),
         None if own is None else tuple(Exchange(*said) for said in own),
         tuple(written["books"]),
+        written.get("stale", False),
     )

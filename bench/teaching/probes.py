@@ -13,6 +13,7 @@ from serve.session import Session
 from train.answers import answer_all
 from train.evaluate import quick_held_out
 from train.probes import guard_prompts
+from train.question_forms import other_wordings
 from train.rehearsal import answer_document, pack
 from train.step import batch_losses
 from train.wording import normalized
@@ -90,24 +91,12 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
         "guard_same": share(a == b for a, b in pairs(guards, probes.replies)),
         "guard_words": float(np.mean([len((g or "").split()) for g in guards])),
         "held_out": quick_held_out(session.life, session.state, HELD_OUT_WINDOWS),
-        "paraphrase": [
-            share(
-                holds(a, f["keyword"])
-                for a, f in pairs(ask(session, [f["paraphrases"][n] for f in facts]), facts)
-            )
-            for n in range(2)
-        ],
+        **in_other_words(session, facts),
         "exposures": exposures(session, facts),
     }
     if full:
         key = jax.random.key(session.state.lessons)
-        samples = ask(
-            session, [say for say in says for _ in range(SAMPLES)], temperature=0.7, key=key
-        )
-        hits = np.array(
-            [holds(a, f["keyword"]) for a, f in pairs(samples, np.repeat(facts, SAMPLES))]
-        )
-        record["four_of_five"] = share(hits.reshape(-1, SAMPLES).sum(axis=1) >= 4)
+        record["four_of_five"] = share(hold_in_samples(session, facts, key))
         talking = ask(session, says, context=context)
         record["keyword_in_talk"] = share(holds(a, f["keyword"]) for a, f in pairs(talking, facts))
         record["wrong"] = [
@@ -122,6 +111,36 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
     return record
 
 
+def in_other_words(session: Session, facts) -> dict[str, Any]:
+    """The share of right answers to both paraphrases, and of those that rehearsal cannot have had.
+
+    `paraphrase_rehearsed` is the share of paraphrases that are, word for word, among the wordings
+    that rehearsal draws from.
+    """
+    questions = [(fact, wording) for fact in facts for wording in fact["paraphrases"]]
+    answers = ask(session, [wording for _, wording in questions])
+    right = np.array([holds(a, fact["keyword"]) for a, (fact, _) in pairs(answers, questions)])
+    rehearsed = np.array([is_rehearsed(fact["say"], wording) for fact, wording in questions])
+    return {
+        "paraphrase": [share(right[0::2]), share(right[1::2])],
+        "paraphrase_rehearsed": share(rehearsed),
+        "paraphrase_new": share(right[~rehearsed.astype(bool)]),
+    }
+
+
+def is_rehearsed(say: str, wording: str) -> bool:
+    """Whether rehearsing a question may have come with exactly that wording of it."""
+    return normalized(wording) in map(normalized, other_wordings(say))
+
+
+def hold_in_samples(session: Session, facts, key) -> list[bool]:
+    """Which facts' keywords are in at least four of five sampled answers."""
+    says = [fact["say"] for fact in facts for _ in range(SAMPLES)]
+    samples = ask(session, says, temperature=0.7, key=key)
+    hits = [holds(a, f["keyword"]) for a, f in pairs(samples, np.repeat(facts, SAMPLES))]
+    return [bool(held) for held in np.reshape(hits, (-1, SAMPLES)).sum(axis=1) >= SAMPLES - 1]
+
+
 def share(values) -> float | None:
     """The share of true values; None of none."""
     values = list(values)
@@ -130,9 +149,14 @@ def share(values) -> float | None:
 
 def exposures(session: Session, facts) -> float | None:
     """How often a fact was in a batch, in the median."""
-    says = {normalized(fact["say"]) for fact in facts}
-    counts = [i.exposures for i in session.state.memory.items if normalized(i.said.say) in says]
-    return float(np.median(counts)) if counts else None
+    counts = exposure_counts(session)
+    found = [counts[said] for fact in facts if (said := normalized(fact["say"])) in counts]
+    return float(np.median(found)) if found else None
+
+
+def exposure_counts(session: Session) -> dict[str, int]:
+    """How often each lesson's question was in a batch."""
+    return {normalized(i.said.say): i.exposures for i in session.state.memory.items}
 
 
 def guard_nats(session: Session, probes: Probes) -> float:

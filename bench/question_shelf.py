@@ -1,0 +1,239 @@
+"""Writes conversations about what a person may tell, in many wordings, and small talk.
+
+    python -m bench.question_shelf --out=FOLDER
+
+Of `train/question_forms.txt`: questions that nobody has answered yet, whose replies name what was
+asked in always the same words; things that are told and asked back; and facts about persons of
+an invented town, which stay the same throughout. Of `bench/small_talk.txt`: what people say when
+they meet. Values are drawn from lists; no fact of `bench/teaching` is among them.
+"""
+
+import argparse
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+from bench import wordings
+from bench.dialogue_shelf import as_text
+from bench.wordings import Draw, flip, split_list, split_words, with_article
+from train.question_forms import QuestionForm, fill, question_forms
+
+# Shares of the kinds of conversations.
+KINDS = {"unknown": 0.35, "told": 0.25, "town": 0.2, "chat": 0.2}
+CITIZENS = 60
+_OPENINGS = ("Do you know ", "Do you remember ", "Can you tell me ", "I forgot ", "Remind me ")
+_OPENINGS += ("Tell me ", "I have forgotten ", "I cannot remember ", "Do you still know ")
+_CLAUSE = re.compile(r"(?:what|where|which|who|whose|when|how|why|in which|on which|at what)\b")
+_UNKNOWN = (
+    "You have not told me {c}.",
+    "You have not told me {c} yet.",
+    "I do not know {c}.",
+    "Nobody has told me {c}.",
+    "I have not learnt {c}.",
+)
+_PLAIN_UNKNOWN = ("You have not told me that.", "I do not know that yet.")
+SURNAMES = split_words("""Abbot Barley Carver Dunmore Eastley Farrow Gant Hollis Ingham Jarvis
+Kettle Lomax Marlow Neville Orton Pascoe Quill Rudd Stroud Tilney Underhill Varley Wicks""")
+COUNTRIES = split_words("""Norway Iceland Chile Peru Kenya Japan Greece Malta Latvia Cuba Nepal
+Ghana Oman""")
+LANGUAGES = split_words("""Danish Welsh Dutch Polish Turkish Latin Greek Finnish Arabic Hindi
+Basque Czech""")
+ACTIVITIES = split_list("""swimming|knitting|playing chess|baking bread|riding a horse
+juggling|painting the fence|singing in the choir|mending clocks|walking by the river
+watching birds|planting trees|writing letters|climbing rocks|dancing|picking mushrooms""")
+WORDS = split_words("""lantern hopscotch gingersnap windmill sandpiper buttercup thunderbolt
+marzipan kingfisher driftwood peppercorn starboard bluebell tumbleweed cobblestone""")
+BOOKS = split_list("""The Iron Gate|A Winter Journey|The Glass Boat|Nine Doors|Salt and Snow
+The Lost Shepherd""")
+PEOPLE = split_list("""an old friend from school|a doctor's wife|the man from the bank
+a retired captain|a girl from the choir|the woman next door|a cousin from abroad""")
+_SLOT = re.compile(r"\{(\w+)('s)?\}")
+_SMALL_TALK = Path(__file__).with_name("small_talk.txt")
+
+
+def values(draw: Draw) -> dict[str, Callable[[], str]]:
+    """What stands for each slot of an answer."""
+    pick, number = draw.pick, draw.random.randint
+    listed = {name: split_words(words) for name, words in wordings.FAVOURITES.items()}
+    return {
+        "name": draw.name,
+        "surname": lambda: pick(SURNAMES),
+        "petname": lambda: pick(wordings.PET_NAMES),
+        "town": draw.town,
+        "country": lambda: pick(COUNTRIES),
+        "street": lambda: f"{draw.name()} {pick(wordings.STREETS)}",
+        "shop": lambda: f"{pick(SURNAMES)}'s",
+        "colour": lambda: pick(wordings.SHADES) + pick(wordings.COLOURS),
+        "number": lambda: str(number(2, 9999)),
+        "small": lambda: pick(wordings.HOURS[1:] + wordings.TEENS),
+        "hour": lambda: (
+            f"{pick(['', 'half past ', 'a quarter to ', 'ten past '])}{pick(wordings.HOURS)}"
+        ),
+        "day": lambda: pick(wordings.DAYS),
+        "month": lambda: pick(wordings.MONTHS),
+        "date": lambda: f"the {number(4, 20)}th of {pick(wordings.MONTHS)}",
+        "year": lambda: str(number(1921, 2024)),
+        "job": lambda: with_article(pick(wordings.JOBS)),
+        "food": lambda: f"{pick(wordings.STUFF)} {pick(['soup', 'cake', 'pie', 'salad', 'jam'])}",
+        "drink": lambda: pick(listed["drink"]),
+        "animal": lambda: with_article(pick(listed["animal"])),
+        "object": lambda: with_article(pick(split_list(wordings.GOODS))),
+        "place": draw.inside,
+        "where": draw.beside,
+        "material": lambda: pick(split_list(wordings.MATERIALS)),
+        "reason": lambda: pick(split_list(wordings.REASONS)),
+        "activity": lambda: pick(ACTIVITIES),
+        "instrument": lambda: pick(listed["instrument"]),
+        "sport": lambda: pick(listed["sport"]),
+        "language": lambda: pick(LANGUAGES),
+        "word": lambda: pick(WORDS),
+        "price": lambda: f"{pick([*wordings.TEENS, *wordings.TENS])} pounds",
+        "book": lambda: pick(BOOKS),
+        "person": lambda: pick(PEOPLE),
+    }
+
+
+class FormDraw:
+    """Draws conversations from the question forms and from small talk."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = Draw(seed)
+        self.random, self.pick = self.draw.random, self.draw.pick
+        self.values = values(self.draw)
+        self.forms = question_forms()
+        self.of_persons = [form for form in self.forms if "{who" in form.asks[0]]
+        blocks = _SMALL_TALK.read_text(encoding="utf-8").strip().split("\n\n")
+        self.small_talk = [block.split("\n")[1:] for block in blocks]
+        self.citizens = self.random.sample(wordings.NAMES, CITIZENS)
+
+    def conversation(self) -> list[str]:
+        """Turns by turns of the user and of the assistant."""
+        kind = self.random.choices([*KINDS], [*KINDS.values()])[0]
+        return self.draw.typed(getattr(self, kind)())
+
+    def unknown(self) -> list[str]:
+        """Questions about what nobody has told."""
+        turns = []
+        for form in self.random.sample(self.forms, self.random.randint(1, 3)):
+            slots = self.slots(form)
+            turns += [self.ask(form, slots), self.do_not_know(form, slots)]
+        return turns
+
+    def told(self) -> list[str]:
+        """Things that are told, or asked and then told, and asked back."""
+        first, later = [], []
+        for form in self.random.sample(self.forms, self.random.randint(1, 3)):
+            slots = self.slots(form)
+            answer = self.answer(form, slots)
+            if self.draw.chance(0.3):
+                first += [self.ask(form, slots), self.do_not_know(form, slots)]
+            first += [unflip(answer), answer]
+            later += [[self.ask(form, slots), answer] for _ in range(self.random.randint(1, 2))]
+        self.random.shuffle(later)
+        return [*first, *(turn for turns in later for turn in turns)]
+
+    def town(self) -> list[str]:
+        """Questions about citizens, whose answers are the same in every conversation."""
+        turns = []
+        for _ in range(self.random.randint(2, 4)):
+            form, who = self.pick(self.of_persons), self.pick(self.citizens)
+            slots = {**self.slots(form), "who": who}
+            fixed = values(Draw(f"{form.topic} {who}"))
+            turns += [self.ask(form, slots), _filled(form.answers[0], slots, fixed)]
+        return turns
+
+    def chat(self) -> list[str]:
+        """Small talk."""
+        turns = []
+        for lines in self.random.sample(self.small_talk, self.random.randint(1, 3)):
+            turns.append(self.pick([line for line in lines if not line.startswith("= ")]))
+            turns.append(self.pick([line for line in lines if line.startswith("= ")])[2:])
+        return turns
+
+    def ask(self, form: QuestionForm, slots: Mapping[str, str]) -> str:
+        """The question in one of its wordings."""
+        return fill(self.pick(form.asks), slots)
+
+    def answer(self, form: QuestionForm, slots: Mapping[str, str]) -> str:
+        """The answer in one of its wordings, with values drawn."""
+        return _filled(self.pick(form.answers), slots, self.values)
+
+    def do_not_know(self, form: QuestionForm, slots: Mapping[str, str]) -> str:
+        """A reply that names what was asked, in the same words for all wordings of it."""
+        clause = find_clause(form)
+        if clause is None:
+            return self.pick(_PLAIN_UNKNOWN)
+        return self.pick(_UNKNOWN).format(c=flip(_with_slots(clause, slots), starts=False))
+
+    def slots(self, form: QuestionForm) -> dict[str, str]:
+        """Words for the slots of the questions."""
+        what = self.pick([*wordings.STUFF, *wordings.OBJECTS])
+        return {"who": self._who(form), "thing": self.draw.thing(), "what": what}
+
+    def _who(self, form: QuestionForm) -> str:
+        if any("petname" in answer for answer in form.answers):
+            return f"my {self.pick(wordings.PETS)}"
+        return self.draw.person() if self.draw.chance(0.8) else self.draw.name()
+
+
+def find_clause(form: QuestionForm) -> str | None:
+    """What is asked as a clause ("where {who} lives"), if one of the wordings has it."""
+    for opening in _OPENINGS:
+        for ask in form.asks:
+            clause = ask.removeprefix(opening)
+            if clause != ask and _CLAUSE.match(clause):
+                return clause.rstrip("?.")
+    return None
+
+
+def unflip(answer: str) -> str:
+    """What the assistant says of the user as the user says it: `your` becomes `my`."""
+    text = re.sub(r"\b[Yy]ou are\b", "I am", answer)
+    text = re.sub(r"\b[Yy]ou were\b", "I was", text)
+    text = re.sub(r"^You\b|(?<=, )you\b|(?<=that )you\b|(?<=where )you\b", "I", text)
+    text = re.sub(r"\byou\b", "me", text)
+    text = re.sub(r"\byour\b", "my", re.sub(r"\bYour\b", "My", text))
+    return text[:1].upper() + text[1:]
+
+
+def conversations(seed: int, size: int) -> Iterator[list[str]]:
+    """Yields conversations until they have `size` bytes as text."""
+    draw = FormDraw(seed)
+    while size > 0:
+        turns = draw.conversation()
+        size -= len(as_text(turns).encode()) + 1
+        yield turns
+
+
+def _with_slots(template: str, slots: Mapping[str, str]) -> str:
+    return _SLOT.sub(lambda found: slots[found[1].lower()] + (found[2] or ""), template)
+
+
+def _filled(answer: str, slots: Mapping[str, str], drawn: Mapping[str, Callable[[], str]]) -> str:
+    """An answer with the words of the question in the assistant's voice, and values."""
+
+    def words(found: re.Match[str]) -> str:
+        name = found[1].lower()
+        if name in drawn:
+            return drawn[name]() + (found[2] or "")
+        return flip(slots[name], starts=found[1][0].isupper()) + (found[2] or "")
+
+    filled = _SLOT.sub(words, answer)
+    return filled[:1].upper() + filled[1:]
+
+
+def main() -> None:
+    """Writes `questions.txt` into the folder."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--bytes", type=int, default=1_500_000)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    found = conversations(arguments.seed, arguments.bytes)
+    text = "\n".join(map(as_text, found))
+    (arguments.out / "questions.txt").write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

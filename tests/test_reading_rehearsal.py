@@ -1,0 +1,76 @@
+"""Reading lets old lessons come back, so that a book does not bury them."""
+
+import dataclasses
+import shutil
+
+import pytest
+from lives import READING, new_life, open_session, write_book
+
+from train.flat_tree import tree_digest
+from train.recall import recall
+from train.recipe import Recipe
+
+QUICK = Recipe(learning_rate=1e-2, windows=2, own=0, passages=0, dialogues=0, reworded=0.0)
+
+
+@pytest.fixture(scope="module")
+def taught_life(tmp_path_factory, alice_text):
+    """A life that knows two answers by heart and has read nothing."""
+    workdir = tmp_path_factory.mktemp("taught") / "life"
+    new_life(workdir, alice_text)
+    with open_session(workdir) as session:
+        session.recipe = QUICK
+        session.say("My cat?").teach("Dinah.")
+        session.say("My hat?").teach("On the shelf.")
+        session.sleep(20)
+    return workdir
+
+
+@pytest.fixture
+def read(taught_life, alice_text, tmp_path):
+    """Reads a book in a copy of that life; the closed folder, the losses and the exposures."""
+
+    def run(every, name):
+        workdir = tmp_path / name
+        shutil.copytree(taught_life, workdir)
+        book = write_book(tmp_path, alice_text, "page.txt", 4000)
+        reading = dataclasses.replace(READING, rehearse_every=every)
+        with open_session(workdir) as session:
+            for _ in session.read([book], reading):
+                pass
+            state = session.state
+            lost = [old.now - old.after for old in recall(session.life, state, 2)]
+            return workdir, lost, [item.exposures for item in state.memory.items]
+
+    return run
+
+
+def test_lessons_come_back_while_a_book_is_read_and_outlast_it(read):
+    _, lost, exposures = read(0, "alone")
+    _, kept, more = read(4, "rehearsed")
+    assert all(a > b for a, b in zip(more, exposures, strict=True))
+    assert max(kept) < 0.5 * max(lost)
+
+
+def test_what_was_rehearsed_while_reading_is_lived_again(read):
+    workdir, _, exposures = read(4, "life")
+    with open_session(workdir) as session:
+        digest = tree_digest(session.state.train)
+        rows = [e.data for e in session.life.journal.events(kinds=("read",))]
+        assert all(row["rehearsal"]["every"] == 4 for row in rows)
+    shutil.rmtree(workdir / "checkpoints")
+    with open_session(workdir) as session:
+        assert tree_digest(session.state.train) == digest
+        assert [item.exposures for item in session.state.memory.items] == exposures
+
+
+def test_a_life_without_lessons_reads_as_ever(alice_text, tmp_path):
+    digests = []
+    for every in (0, 4):
+        new_life(tmp_path / str(every), alice_text)
+        book = write_book(tmp_path, alice_text)
+        with open_session(tmp_path / str(every)) as session:
+            for _ in session.read([book], dataclasses.replace(READING, rehearse_every=every)):
+                pass
+            digests.append(tree_digest(session.state.train))
+    assert digests[0] == digests[1]

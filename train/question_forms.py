@@ -1,0 +1,155 @@
+"""Sets of wordings that ask the same: a question in one of them can be asked in another.
+
+`question_forms.txt` holds a set per block: `#` and what it asks, its wordings, and answers behind
+`= `. Slots in braces stand for what differs: `{who}`, `{thing}` and `{what}` for a few words,
+`{who's}` and `{thing's}` for the same words as an owner.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+
+from train.wording import content_words
+
+# Words that a slot may stand for.
+SLOT_WORDS = 4
+_SLOT = re.compile(r"\{(\w+)('s)?\}")
+_PERSONS = frozenset(("i", "me", "you", "we", "us"))
+_QUESTION_WORDS = frozenset(
+    ("what", "which", "who", "whom", "whose", "where", "when", "how", "why")
+)
+_MARKS = re.compile(r"[?!.,;:\"]+")
+
+
+class QuestionForm(NamedTuple):
+    """What is asked, in all its wordings, and how it is answered."""
+
+    topic: str
+    asks: tuple[str, ...]
+    answers: tuple[str, ...]
+
+
+class _Wording(NamedTuple):
+    """One wording as a pattern; of several that fit the one with the most letters counts."""
+
+    pattern: re.Pattern[str]
+    letters: int
+    form: int
+
+
+def read_question_forms(text: str) -> tuple[QuestionForm, ...]:
+    """The sets of a text, in its order.
+
+    Raises:
+      ValueError: a block without a topic, with fewer than two wordings or without an answer, or
+        whose wordings do not all have the same slots.
+    """
+    forms = []
+    for block in text.strip().split("\n\n"):
+        topic, *lines = block.split("\n")
+        asks = tuple(line for line in lines if not line.startswith("= "))
+        answers = tuple(line[2:] for line in lines if line.startswith("= "))
+        if not topic.startswith("# ") or len(asks) < 2 or not answers:
+            raise ValueError(
+                f"a set of wordings needs a topic, two wordings and an answer, got {block!r}."
+            )
+        if len({frozenset(slot[1] for slot in _SLOT.finditer(ask)) for ask in asks}) > 1:
+            raise ValueError(f"all wordings of a set need the same slots, got {block!r}.")
+        forms.append(QuestionForm(topic[2:], asks, answers))
+    return tuple(forms)
+
+
+@functools.cache
+def question_forms() -> tuple[QuestionForm, ...]:
+    """The sets that come with the program."""
+    text = resources.files("train").joinpath("question_forms.txt").read_text(encoding="utf-8")
+    return read_question_forms(text)
+
+
+@functools.cache
+def _wordings() -> tuple[_Wording, ...]:
+    found = [
+        _Wording(_pattern(ask), len(_SLOT.sub("", ask)), number)
+        for number, form in enumerate(question_forms())
+        for ask in form.asks
+    ]
+    return tuple(sorted(found, key=lambda wording: -wording.letters))
+
+
+@functools.cache
+def _forms_about() -> dict[frozenset[str], set[int]]:
+    """The sets that have a wording without slots which asks so about these words."""
+    found: dict[frozenset[str], set[int]] = {}
+    for number, form in enumerate(question_forms()):
+        for ask in form.asks:
+            if not _SLOT.search(ask):
+                found.setdefault(_about(ask), set()).add(number)
+    return found
+
+
+def _about(text: str) -> frozenset[str]:
+    """The question words and the content words of a question; none if it has no content."""
+    content = content_words(text) - _PERSONS
+    asking = _QUESTION_WORDS & set(_plain(text).casefold().split())
+    return content | asking if content else frozenset()
+
+
+def ask_otherwise(text: str, draws: np.random.Generator) -> str | None:
+    """The question in another wording of the set that it belongs to; None if it is in none.
+
+    Args:
+      text: one line that somebody said.
+      draws: only its uniform numbers are used.
+    """
+    others = other_wordings(text)
+    return others[int(draws.random() * len(others))] if others else None
+
+
+@functools.lru_cache(maxsize=4096)
+def other_wordings(text: str) -> tuple[str, ...]:
+    """All other wordings of the set that a question belongs to; none if it is in no set.
+
+    It belongs to a set when it is one of its wordings, or says what one of them says that has no
+    slots, by its question words and content, and is in no other set.
+    """
+    plain = _plain(text)
+    for wording in _wordings():
+        if found := wording.pattern.fullmatch(plain):
+            asks = [fill(ask, found.groupdict()) for ask in question_forms()[wording.form].asks]
+            return tuple(ask for ask in asks if _plain(ask).casefold() != plain.casefold())
+    forms = _forms_about().get(_about(text), set())
+    return question_forms()[next(iter(forms))].asks if len(forms) == 1 else ()
+
+
+def fill(template: str, slots: Mapping[str, str]) -> str:
+    """The template with the slots' words in it, beginning with a capital letter."""
+
+    def words(found: re.Match[str]) -> str:
+        return slots[found[1]] + (found[2] or "")
+
+    filled = _SLOT.sub(words, template)
+    return filled[:1].upper() + filled[1:]
+
+
+def _plain(text: str) -> str:
+    """The words alone, one space between two of them."""
+    return " ".join(_MARKS.sub(" ", text.replace("\u2019", "'")).split())
+
+
+def _pattern(ask: str) -> re.Pattern[str]:
+    parts, end, seen = [], 0, set()
+    plain = _plain(ask)
+    for slot in _SLOT.finditer(plain):
+        name = slot[1]
+        words = rf"\S+(?: \S+){{0,{SLOT_WORDS - 1}}}?"
+        parts.append(re.escape(plain[end : slot.start()]))
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{words})")
+        parts.append(slot[2] or "")
+        seen.add(name)
+        end = slot.end()
+    parts.append(re.escape(plain[end:]))
+    return re.compile("".join(parts), re.IGNORECASE)
