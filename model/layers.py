@@ -9,12 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from model.attention import attend, attend_window
 from model.axes import BLOCK_AXES, shape_of
 from model.cache import LayerCache, look_up
 from model.config import ModelConfig
-from model.products import gated, multiply_rows, normed, project, softmax_loss, sum_dtype
+from model.products import (
+    attend,
+    gated,
+    multiply_rows,
+    project,
+    softmax_loss,
+    sum_dtype,
+    sum_of_squares,
+)
 from model.shared_cache import SharedCache, attend_shared
+
+# Queries attend in blocks of this many, each to the keys up to its own end.
+QUERY_BLOCK = 64
 
 
 class Rope(NamedTuple):
@@ -51,7 +61,8 @@ class Norm(nn.Module):
     @nn.compact
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         gain_D = self.param("gain", nn.initializers.ones, (self.config.d_model,))
-        return normed(x_BTD, gain_D, self.config.norm_dim, self.config.norm_eps)
+        mean_square_BT1 = sum_of_squares(x_BTD) / self.config.norm_dim
+        return x_BTD * jax.lax.rsqrt(mean_square_BT1 + self.config.norm_eps) * gain_D
 
 
 class Attention(nn.Module):
@@ -74,10 +85,17 @@ class Attention(nn.Module):
     ) -> jax.Array:
         """Attention over a whole window; nothing is seen across segments or from the future."""
         q_BTKGH, k_BTKH, v_BTKH = self._project_in(x_BTD, rope)
-        scale = self.config.attention_scale
-        return self._project_out(
-            attend_window(q_BTKGH, k_BTKH, v_BTKH, segments_BT, windows_K, scale, self.dtype)
-        )
+        length = x_BTD.shape[1]
+        blocks = []
+        for start in range(0, length, QUERY_BLOCK):
+            stop = min(start + QUERY_BLOCK, length)
+            seen_BKTS = _visible(
+                jnp.arange(start, stop)[None], jnp.arange(stop)[None], windows_K
+            ) & (segments_BT[:, None, start:stop, None] == segments_BT[:, None, None, :stop])
+            blocks.append(
+                self._attend(q_BTKGH[:, start:stop], k_BTKH[:, :stop], v_BTKH[:, :stop], seen_BKTS)
+            )
+        return self._project_out(jnp.concatenate(blocks, axis=1))
 
     def extend(
         self,
@@ -97,8 +115,7 @@ class Attention(nn.Module):
                 y, heads = attend_shared(heads, q, k, v, start, self.config.attention_scale)
             else:
                 heads, k_BSKH, v_BSKH, seen_TS = look_up(heads, k, v, start, count)
-                scale = self.config.attention_scale
-                y = attend(q, k_BSKH, v_BSKH, seen_TS[None, None], scale, self.dtype)
+                y = self._attend(q, k_BSKH, v_BSKH, seen_TS[None, None])
             found.append(y)
             layers.append(heads)
         y_BTKGH = jnp.concatenate(found, axis=2)
@@ -115,6 +132,10 @@ class Attention(nn.Module):
         v_BTKH = v.reshape(batch, length, c.n_kv_heads, c.head_dim)
         return rotate(q_BTKGH, rope), rotate(k_BTKH, rope), v_BTKH
 
+    def _attend(self, q_BTKGH, k_BSKH, v_BSKH, seen_BKTS):
+        scale = self.config.attention_scale
+        return attend(q_BTKGH, k_BSKH, v_BSKH, seen_BKTS, scale, self.dtype)
+
     def _project_out(self, y_BTKGH):
         batch, length = y_BTKGH.shape[:2]
         kernel_IO = self.out.reshape(-1, self.config.d_model)
@@ -127,6 +148,15 @@ def _pick(rows_BTKX: jax.Array, heads: tuple[int, ...]) -> jax.Array:
     if heads == tuple(range(rows_BTKX.shape[2])):
         return rows_BTKX
     return rows_BTKX[:, :, np.array(heads)]
+
+
+def _visible(
+    query_positions_BT: jax.Array, key_positions_BS: jax.Array, windows_K: jax.Array
+) -> jax.Array:
+    """True where a query may look at a key: not the future, not beyond the head's window."""
+    distance_BTS = query_positions_BT[:, :, None] - key_positions_BS[:, None, :]
+    distance_B1TS = distance_BTS[:, None]
+    return (distance_B1TS >= 0) & (distance_B1TS < windows_K[None, :, None, None])
 
 
 class FeedForward(nn.Module):
@@ -144,7 +174,7 @@ class FeedForward(nn.Module):
         up_DF = self.param("up", reader, shape_of(axes["up"], c))
         down_FD = self.param("down", nn.initializers.zeros, shape_of(axes["down"], c))
         gate_MF, up_MF = project(x_BTD.reshape(-1, c.d_model), (gate_DF, up_DF), self.dtype)
-        (y_MD,) = project(gated(gate_MF, up_MF, self.dtype), (down_FD,), self.dtype)
+        (y_MD,) = project(gated(gate_MF, up_MF), (down_FD,), self.dtype)
         return y_MD.reshape(x_BTD.shape)
 
 

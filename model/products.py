@@ -73,25 +73,71 @@ def _project_backward(dtype, residuals, gradients_MO):
 project.defvjp(_project_forward, _project_backward)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2,))
-def gated(gate_MF: jax.Array, up_MF: jax.Array, dtype: DTypeLike) -> jax.Array:
-    """silu(gate) · up; the backward pass computes it again from its inputs, kept in `dtype`."""
-    return _gated_forward(gate_MF, up_MF, dtype)[0]
+@jax.custom_vjp
+def gated(gate_MF: jax.Array, up_MF: jax.Array) -> jax.Array:
+    """silu(gate) · up; the backward pass computes the pointwise parts again from its inputs."""
+    return jax.nn.silu(gate_MF) * up_MF
 
 
-def _gated_forward(gate_MF, up_MF, dtype):
-    kept = (gate_MF.astype(dtype), up_MF.astype(dtype))
-    return jax.nn.silu(gate_MF) * up_MF, kept
+def _gated_forward(gate_MF, up_MF):
+    return gated(gate_MF, up_MF), (gate_MF, up_MF)
 
 
-def _gated_backward(_, residuals, dy_MF):
-    gate_MF, up_MF = (array.astype(dy_MF.dtype) for array in residuals)
+def _gated_backward(residuals, dy_MF):
+    gate_MF, up_MF = residuals
     sigmoid_MF = jax.nn.sigmoid(gate_MF)
     d_silu_MF = sigmoid_MF * (1 + gate_MF * (1 - sigmoid_MF))
     return dy_MF * up_MF * d_silu_MF, dy_MF * gate_MF * sigmoid_MF
 
 
 gated.defvjp(_gated_forward, _gated_backward)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(4, 5))
+def attend(
+    q_BTKGH: jax.Array,
+    k_BSKH: jax.Array,
+    v_BSKH: jax.Array,
+    seen_BKTS: jax.Array,
+    scale: float,
+    dtype: DTypeLike,
+) -> jax.Array:
+    """Softmax attention of queries over the keys they may see; keeps only the weights.
+
+    Args:
+      q_BTKGH, k_BSKH, v_BSKH: rotated heads.
+      seen_BKTS: True where a query may look; every query must see at least one key.
+      scale: what scores are multiplied with.
+      dtype: what the products' inputs are rounded to; sums are float32 or wider.
+    """
+    return _attend_forward(q_BTKGH, k_BSKH, v_BSKH, seen_BKTS, scale, dtype)[0]
+
+
+def _attend_forward(q_BTKGH, k_BSKH, v_BSKH, seen_BKTS, scale, dtype):
+    total = sum_dtype(dtype)
+    q, k, v = (array.astype(dtype) for array in (q_BTKGH, k_BSKH, v_BSKH))
+    scores_BKGTS = jnp.einsum("btkgh,bskh->bkgts", q, k, preferred_element_type=total) * scale
+    scores_BKGTS = jnp.where(seen_BKTS[:, :, None], scores_BKGTS, jnp.finfo(total).min)
+    weights_BKGTS = jax.nn.softmax(scores_BKGTS, axis=-1).astype(dtype)
+    y_BTKGH = jnp.einsum("bkgts,bskh->btkgh", weights_BKGTS, v, preferred_element_type=total)
+    return y_BTKGH, (q, k, v, weights_BKGTS)
+
+
+def _attend_backward(scale, dtype, residuals, dy_BTKGH):
+    q, k, v, weights = residuals
+    total = sum_dtype(dtype)
+    dy = dy_BTKGH.astype(dtype)
+    dv_BSKH = jnp.einsum("bkgts,btkgh->bskh", weights, dy, preferred_element_type=total)
+    d_weights = jnp.einsum("btkgh,bskh->bkgts", dy, v, preferred_element_type=total)
+    wide = weights.astype(total)
+    inner = jnp.sum(d_weights * wide, axis=-1, keepdims=True)
+    d_scores = (wide * (d_weights - inner) * scale).astype(dtype)
+    dq_BTKGH = jnp.einsum("bkgts,bskh->btkgh", d_scores, k, preferred_element_type=total)
+    dk_BSKH = jnp.einsum("bkgts,btkgh->bskh", d_scores, q, preferred_element_type=total)
+    return dq_BTKGH, dk_BSKH, dv_BSKH, None
+
+
+attend.defvjp(_attend_forward, _attend_backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
@@ -166,6 +212,7 @@ softmax_loss.defvjp(_softmax_loss_forward, _softmax_loss_backward)
 LANES = 64
 
 
+@jax.custom_vjp
 def sum_of_squares(x_MD: jax.Array) -> jax.Array:
     """The sum of squares of each row, `sums_M1`; zeros behind a row change no bit of it.
 
@@ -181,25 +228,12 @@ def sum_of_squares(x_MD: jax.Array) -> jax.Array:
     return jnp.sum(sums_ML, axis=-1, keepdims=True)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def normed(x_BTD: jax.Array, gain_D: jax.Array, norm_dim: int, eps: float) -> jax.Array:
-    """x · gain / sqrt(sum of squares / `norm_dim` + `eps`); keeps x and a number a row."""
-    return _normed_forward(x_BTD, gain_D, norm_dim, eps)[0]
+def _sum_of_squares_forward(x_MD):
+    return sum_of_squares(x_MD), x_MD
 
 
-def _normed_forward(x_BTD, gain_D, norm_dim, eps):
-    inverse_BT1 = jax.lax.rsqrt(sum_of_squares(x_BTD) / norm_dim + eps)
-    return x_BTD * inverse_BT1 * gain_D, (x_BTD, gain_D, inverse_BT1)
+def _sum_of_squares_backward(x_MD, gradient_M1):
+    return (2 * x_MD * gradient_M1,)
 
 
-def _normed_backward(norm_dim, eps, residuals, dy_BTD):
-    del eps
-    x_BTD, gain_D, inverse_BT1 = residuals
-    scaled_BTD = dy_BTD * gain_D
-    inner_BT1 = jnp.sum(scaled_BTD * x_BTD, axis=-1, keepdims=True)
-    dx_BTD = inverse_BT1 * scaled_BTD - x_BTD * (inverse_BT1**3 * inner_BT1 / norm_dim)
-    d_gain_D = jnp.sum(dy_BTD * x_BTD * inverse_BT1, axis=tuple(range(x_BTD.ndim - 1)))
-    return dx_BTD, d_gain_D
-
-
-normed.defvjp(_normed_forward, _normed_backward)
+sum_of_squares.defvjp(_sum_of_squares_forward, _sum_of_squares_backward)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 from conftest import random_params, small_config, with_windows
 
-from model.attention import attend_window
 from model.axes import count_parameters, param_axes, shape_of
 from model.cache import init_cache
 from model.config import SIZES, ModelConfig, new_config
-from model.products import gated, normed, sum_of_squares
+from model.products import sum_of_squares
 from model.transformer import (
     abstract_params,
     apply_head,
@@ -127,53 +126,6 @@ def test_zeros_behind_a_row_change_no_bit_of_its_sum(old, new):
     np.testing.assert_array_equal(wider[1][:, :old], found[1])
     plain = jax.grad(lambda x: jnp.sum(jnp.sin(jnp.sum(x**2, axis=-1))))(x_MD)
     np.testing.assert_allclose(found[1], plain, rtol=0, atol=1e-3)
-
-
-def plain_attention(q_BTKGH, k_BTKH, v_BTKH, segments_BT, windows_K, scale):
-    scores_BKGTS = jnp.einsum("btkgh,bskh->bkgts", q_BTKGH, k_BTKH) * scale
-    at_T = jnp.arange(q_BTKGH.shape[1])
-    behind_TS = at_T[:, None] - at_T[None]
-    seen_KTS = (behind_TS >= 0) & (behind_TS < windows_K[:, None, None])
-    seen_BKTS = seen_KTS & (segments_BT[:, None, :, None] == segments_BT[:, None, None])
-    weights = jax.nn.softmax(jnp.where(seen_BKTS[:, :, None], scores_BKGTS, -jnp.inf), axis=-1)
-    return jnp.einsum("bkgts,bskh->btkgh", weights, v_BTKH)
-
-
-def test_gradients_written_out_are_those_of_the_plain_formulas():
-    with jax.enable_x64(True):
-        rng = np.random.default_rng(0)
-        rows, others = (rng.normal(size=(6, 10)) for _ in range(2))
-        # More than a block of queries.
-        q, k, v = (rng.normal(size=(2, 70, 2, *rest)) for rest in ((3, 4), (4,), (4,)))
-        around = (np.arange(70)[None] // [[30], [50]], jnp.array([70, 9]), 0.5)
-        pairs = [
-            (
-                lambda x, g: normed(x, g, 7, 1e-5),
-                lambda x, g: x * g / jnp.sqrt(jnp.sum(x**2, -1, keepdims=True) / 7 + 1e-5),
-                (rows, others[0]),
-            ),
-            (
-                lambda x, y: gated(x, y, jnp.float64),
-                lambda x, y: x * y / (1 + jnp.exp(-x)),
-                (rows, others),
-            ),
-            (
-                lambda *qkv: attend_window(*qkv, *around, jnp.float64),
-                lambda *qkv: plain_attention(*qkv, *around),
-                (q, k, v),
-            ),
-        ]
-        for written, plain, given in pairs:
-            found, wanted = (
-                jax.jit(
-                    jax.value_and_grad(
-                        lambda *given, f=f: jnp.sum(jnp.sin(f(*given))), tuple(range(len(given)))
-                    )
-                )(*given)
-                for f in (written, plain)
-            )
-            for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
-                np.testing.assert_allclose(one, other, rtol=0, atol=1e-11)
 
 
 def test_a_position_is_relative():
