@@ -92,6 +92,7 @@ growth-life: .venv/test
 TEACH := .teach
 teach: .venv/test
 	$(BIN)/python -m bench.dialogue_shelf --shelf=$(BOOKS) --out=$(TEACH)/dialogues
+	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/dialogues
 	timeout -s INT 3600 $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --size=10m --mix \
 	  --book=$(BOOKS) --book=$(TEACH)/dialogues --json || test $$? -eq 130
 	for seed in 0 1 2; do for what in facts corrections "picks --style=asks" "picks --style=exclaims" \

@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--shelf", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--wordings_bytes", type=int, default=1_500_000)
+    parser.add_argument("--wordings_bytes", type=int, default=700_000)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     for path in sorted(arguments.shelf.glob("*.txt")):

@@ -227,7 +227,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--bytes", type=int, default=1_500_000)
+    parser.add_argument("--bytes", type=int, default=3_000_000)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
     found = conversations(arguments.seed, arguments.bytes)

@@ -15,6 +15,7 @@ import math
 import shutil
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -199,7 +200,8 @@ def pick_replies(session: Session, recipe: Recipe, arguments):
         wanted = ended if at_random else [reply for reply in ended if has_style(reply)]
         if wanted:
             answer = wanted[int(draws.integers(len(wanted)))] if at_random else wanted[0]
-            talk.teach(prompts[number], answer, "pick")
+            unwanted = dict.fromkeys(reply for reply in ended if reply != answer)
+            talk.teach(prompts[number], answer, "pick", tuple(unwanted))
             picked += 1
 
 
@@ -212,14 +214,18 @@ class Talk:
         self.seconds: list[float] = []
         self.settled: list[float] = []
 
-    def teach(self, say: str, answer: str, kind: Kind = "teach") -> None:
+    def teach(
+        self, say: str, answer: str, kind: Kind = "teach", unwanted: Sequence[str] = ()
+    ) -> None:
         """One lesson through the product's own function."""
         session, life = self.session, self.session.life
         room = session.state.config.model.context
         messages = [*self.context, Message("user", say)]
         question = Question(say, encode_prompt(life.tokenizer, messages, room - ANSWER_ROOM))
         state, started = session.state, time.monotonic()
-        session.state, lesson = give_lesson(life, state, question, answer, kind, self.recipe)
+        session.state, lesson = give_lesson(
+            life, state, question, answer, kind, self.recipe, unwanted
+        )
         self.seconds.append(lesson.seconds)
         jax.block_until_ready(session.state.train.params)
         self.settled.append(time.monotonic() - started)

@@ -402,7 +402,6 @@ That I do not know; you have not told me.|You never told me {c}.|Nobody has told
 I cannot know {c}: you have not said it.|I have not learned that yet.|You have not said {c}.
 I do not know. You have not told me {c}.|That you have not told me yet."""
 _FLIPS = {"my": "your", "i": "you", "me": "you", "mine": "yours", "myself": "yourself"}
-ASKED_SHARE = 0.4  # of the facts: the first answer is given to a question, nothing was told
 UNKNOWN_SHARE = 0.35  # of the conversations: one question that nothing answers
 _OF_PERSONS = {"name", "lives", "birthday", "job", "age"}
 _OF_THINGS = {"colour", "giver", "material"}
@@ -425,6 +424,7 @@ def flip(text: str, starts: bool = True) -> str:
     text = re.sub(
         r"\bI (am|was)\b", lambda found: {"am": "you are", "was": "you were"}[found[1]], text
     )
+    text = re.sub(r"\bI'm\b", "you're", text)
     pattern = r"\b(my|I|me|mine|myself)\b"
     text = re.sub(pattern, lambda found: _FLIPS[found[0].lower()], text, flags=re.I)
     return _sentence(text) if starts else text
@@ -630,17 +630,15 @@ class Draw:
             no = self.pick(split_list(UNKNOWN)).format(c=flip(self.clause(unknown), starts=False))
             turns = [self.question(unknown), no]
             if self.chance(0.4):
-                new, answer = self.told(unknown, is_said=True)
+                new, answer = self.told(unknown)
                 turns += [*new, self.question(unknown, turns[0]), answer]
             asked.insert(self.random.randint(0, len(asked)), turns)
         return self.typed(list(chain(*(turns for turns, _ in told), *asked)))
 
-    def told(self, fact: Fact, is_said: bool = False) -> tuple[list[str], str]:
+    def told(self, fact: Fact) -> tuple[list[str], str]:
         """Returns two turns that make a fact known, and the answer to later questions."""
         said = self.statement(fact)
         answer, thanks = flip(said), self.pick(split_list(THANKS))
-        if not is_said and self.chance(ASKED_SHARE):
-            return [self.question(fact), answer], answer
         reply = self.pick([answer, answer, thanks, f"{thanks} {answer}"])
         return [self.pick(split_list(ANNOUNCED)) + said, reply], answer
 

@@ -145,7 +145,9 @@ class Session(OpenModel):
         # The rounded weights of the old state would be in memory beside those of the new one.
         self._copy = None
         with self._restored_after_failure(), self._conversation.becomes(kept):
-            self.state, lesson = give_lesson(life, self.state, question, answer, kind, recipe)
+            self.state, lesson = give_lesson(
+                life, self.state, question, answer, kind, recipe, turn.others(answer, kind)
+            )
         self._copy = None
         self._taught.add(turn.event)
         self._autosave.unsaved += lesson.seconds

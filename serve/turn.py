@@ -39,6 +39,11 @@ class Turn:
             )
         return self.session.learn(self, self.replies[number - 1].text, "pick")
 
+    def others(self, answer: str, kind: Kind) -> tuple[str, ...]:
+        """The replies that a picked one was preferred to, each once; none of a typed answer."""
+        texts = [reply.text for reply in self.replies] if kind == "pick" else []
+        return tuple(dict.fromkeys(t for t in texts if t.strip() and t.strip() != answer.strip()))
+
     def teach(self, answer: str, *, spread: bool = False) -> Lesson:
         """The lesson that `answer` would have been the right one.
 

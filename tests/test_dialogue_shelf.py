@@ -113,6 +113,12 @@ def test_what_was_told_is_answered_with_the_same_sentence():
         assert all(len(given) == 1 for given in answers.values()) or "not" in str(answers)
 
 
+def test_flip_knows_short_forms():
+    assert wordings.flip("where I'm off to, and what I've lost", starts=False) == (
+        "where you're off to, and what you've lost"
+    )
+
+
 def test_flip_changes_the_person():
     assert wordings.flip("I was late because my bus broke down.") == (
         "You were late because your bus broke down."

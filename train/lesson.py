@@ -73,6 +73,7 @@ def give_lesson(
     answer: str,
     kind: Kind,
     recipe: Recipe = RECIPES["rehearsed"],
+    unwanted: Sequence[str] = (),
 ) -> tuple[LifeState, Lesson]:
     """The state after one lesson that is safe in the journal, and what the lesson did.
 
@@ -83,6 +84,7 @@ def give_lesson(
       question: its prompt is the context of the loss, never a target.
       answer: the chosen or typed words; the loss is the mean over their tokens and the end mark.
       recipe: what the update is made of.
+      unwanted: the replies that a picked one was preferred to.
 
     Raises:
       ValueError: an empty answer, one that does not fit, or a journal that cannot be written.
@@ -105,10 +107,14 @@ def give_lesson(
         data |= {"turn": question.turn, "room": question.room}
     if question.origin is not None:
         data["origin"] = question.origin
+    if unwanted:
+        data["unwanted"] = list(unwanted)
     last = life.journal.last()
     assert last is not None
     probes = probe_batch(life.tokenizer, question.prompt, answer_ids, state.config.model.context)
     before = probe(state, probes)
+    if kind == "pick" and before.loss < recipe.pick_nats:
+        data["weight"] = before.loss / recipe.pick_nats
     state, update = _update(life, state, last.id + 1, data)
     after = probe(state, probes)
     results = {
@@ -144,6 +150,8 @@ def settle(life: Life, state: LifeState) -> LifeState:
     recipe = state.owed
     key = life.stream(REHEARSAL_STREAM, state.lessons - 1)
     rehearsals = recipe.rehearsals_of(count_parameters(state.config.model))
+    if state.memory.items[-1].pick:
+        rehearsals = min(rehearsals, recipe.rehearsals_of_pick)
     for number in range(1, rehearsals + 1):
         if not due_items(state.memory.items, state.lessons):
             break
@@ -191,6 +199,7 @@ def _update(
     """The state after the lesson with that event's data; a function of the state and these."""
     assert state.owed is None
     recipe = Recipe(**data["recipe"])
+    recipe = recipe.weighing(data.get("weight", 1.0))
     said = Exchange(data["say"], data["answer"])
     if recipe.own:
         state = with_own_replies(life, state)
@@ -208,6 +217,7 @@ def _update(
         now,
         recipe,
         random_draws(life.stream(REHEARSAL_STREAM, now)),
+        unwanted=data.get("unwanted", ()),
     )
     train, losses = train_on(state, rehearsal, recipe)
     known = count_known(items, losses)

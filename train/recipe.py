@@ -21,7 +21,9 @@ class Recipe:
 
     Of the loss `own_share` is of own replies, `read_share` of what was read, and the rest of
     lessons; less of it if there are not so `many` of them. `lesson_weight` is the weight of the
-    new one among them.
+    new one among them. Of a picked reply the others that it was preferred to become less likely,
+    together `contrast` times as much as it becomes likelier; it counts the less the fewer than
+    `pick_nats` per token it cost before, and at most `rehearsals_of_pick` rehearsals follow.
     """
 
     learning_rate: float = 5e-4
@@ -38,6 +40,9 @@ class Recipe:
     own_share: float = 0.33
     read_share: float = 0.37
     many: int = 10
+    contrast: float = 0.0
+    pick_nats: float = 0.0
+    rehearsals_of_pick: int = 6
     fresh_moments: bool = False
     sgd: bool = False
 
@@ -48,6 +53,10 @@ class Recipe:
     def lighter(self) -> "Recipe":
         """The recipe of a lesson that is spread: most of it is left to its rehearsals."""
         return dataclasses.replace(self, lesson_weight=self.lesson_weight / 4)
+
+    def weighing(self, factor: float) -> "Recipe":
+        """The recipe of a lesson that counts so many times as much."""
+        return dataclasses.replace(self, lesson_weight=self.lesson_weight * factor)
 
     def rehearsals_of(self, parameters: int) -> int:
         """How many rehearsals follow at most in a model of that size.

@@ -85,6 +85,7 @@ def lesson_rehearsal(
     recipe: Recipe,
     draws: np.random.Generator,
     *,
+    unwanted: Sequence[str] = (),
     early: bool = False,
 ) -> Rehearsal:
     """The lesson and its rehearsal as `recipe.windows` rows of `context` tokens.
@@ -98,15 +99,22 @@ def lesson_rehearsal(
       own: the model's own earlier replies.
       shelf: what was read.
       now: lessons in the life.
+      unwanted: replies that the lesson's was preferred to.
       early: whether lessons may come back that are not due.
     """
     new: list[Piece] = []
+    worse: list[Piece] = []
     known = {content_words(item.said.say) for item in items}
     if lesson is not None and said is not None:
         weights = lesson.weights * recipe.lesson_weight / np.sum(lesson.weights)
         new.append(lesson._replace(weights=weights))
         if recipe.rehearses:
             new.append(_turn(tokenizer, said, None, recipe.lesson_weight))
+        against = -recipe.contrast * recipe.lesson_weight / max(len(unwanted), 1)
+        worse = [
+            _turn(tokenizer, said._replace(answer=reply), None, against)._replace(items=())
+            for reply in unwanted
+        ]
         known.add(content_words(said.say))
     chosen = choose(items, now, recipe.old, draws, early=early)
     old = [_old_lesson(tokenizer, items, index, recipe, draws) for index in chosen]
@@ -121,7 +129,8 @@ def lesson_rehearsal(
     read += [piece for _ in range(recipe.dialogues) for piece in _dialogues(shelf, context, draws)]
     lesson_share = 1 - recipe.own_share - recipe.read_share
     weight = sum(float(np.sum(piece.weights)) for piece in (*new, *old))
-    new, old = (_weighing(group, lesson_share / max(weight, recipe.many)) for group in (new, old))
+    scale = lesson_share / max(weight, recipe.many)
+    new, old = _weighing([*new, *worse], scale), _weighing(old, scale)
     own_turns = _weighing(own_turns, recipe.own_share / max(len(own_turns), 1))
     read = _weighing(read, recipe.read_share / max(recipe.passages + recipe.dialogues, 1))
     talk = _mixed(old, own_turns, context, recipe, draws)
