@@ -86,18 +86,35 @@ def replies(task: Task) -> Prepared:
 
 
 def lesson(task: Task) -> Prepared:
-    """Seconds of a whole turn: five replies, the choice, the update, the row in the journal."""
+    """Seconds of a whole turn: five replies, the choice, the update, the row in the journal.
+
+    The rehearsals that a lesson owes are made while the person reads and writes, and are told
+    apart. So small a rate leaves the model newborn, and its replies as long as they may be.
+    """
     session = Session.open(task["life"])
+    session.teach_at(1e-8)
+    turns = 0
 
     def measure():
+        nonlocal turns
+        turns += 1
         session.forget_context()
+        session.weights()
         started = time.perf_counter()
-        turn = session.say("Tell me the story of the old man and the sea from the beginning.")
+        turn = session.say(f"Tell me the story of the old man and the sea from day {turns} on.")
         seen = time.perf_counter()
-        choose = next(i for i, reply in enumerate(turn.replies, 1) if reply.text.strip())
-        turn.pick(choose)
+        # A wide newborn model repeats the end of its prompt, which is blank.
+        wordy = [i for i, reply in enumerate(turn.replies, 1) if reply.text.strip()]
+        turn.pick(wordy[0]) if wordy else turn.teach("There was an old man who fished alone.")
         done = time.perf_counter()
-        return {"seconds": done - started, "replies": seen - started, "update": done - seen}
+        session.settle()
+        return {
+            "seconds": done - started,
+            "replies": seen - started,
+            "update": done - seen,
+            "owed": time.perf_counter() - done,
+            "tokens": max(len(reply.ids) for reply in turn.replies),
+        }
 
     return _warm(measure), {"parameters": count_parameters(session.state.config.model)}
 

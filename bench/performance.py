@@ -13,7 +13,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -35,6 +35,7 @@ from train.versions import versions
 
 SHELF = ROOT / "serve" / "shelf"
 BOOK = SHELF / "alice-in-wonderland.txt"
+ITEMS = ("roof", "step", "replies", "lesson", "start", "read")
 SAMPLING = {"temperature": 0.7, "top_p": 0.95}
 
 
@@ -44,6 +45,7 @@ class Scale(NamedTuple):
     sizes: dict[str, int]
     steps: tuple[tuple[str, int], ...]
     replies: tuple[str, ...]
+    counts: tuple[int, ...]
     lessons: tuple[str, ...]
     small: str
     prompt: int
@@ -57,6 +59,7 @@ FULL = Scale(
     sizes={},
     steps=(("10m", 1), ("50m", 1), ("124m", 1), ("10m", 8)),
     replies=("10m", "124m"),
+    counts=(1, 5),
     lessons=("10m", "50m", "124m", "350m"),
     small="10m",
     prompt=128,
@@ -68,6 +71,7 @@ TINY = Scale(
     sizes={"context": 128, "vocab_size": 2048, "n_layers": 2},
     steps=(("2m", 1),),
     replies=("2m",),
+    counts=(1, 5),
     lessons=("2m",),
     small="2m",
     prompt=16,
@@ -90,8 +94,10 @@ def main() -> None:
     """Measures everything, writes the turns down as they come, then the report."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tiny", action="store_true", help="only shows that everything runs")
-    parser.add_argument("--items", default="roof,step,replies,lesson,start,read")
+    parser.add_argument("--items", default=",".join(ITEMS))
     parser.add_argument("--rounds", type=int, help="turns of each contestant")
+    parser.add_argument("--replies", help="sizes of the models that answer")
+    parser.add_argument("--counts", help="how many replies at once")
     parser.add_argument("--lessons", help="sizes of the models that are taught")
     parser.add_argument("--out", type=Path, default=ROOT / "docs")
     parser.add_argument("--raw", type=Path, default=ROOT / "bench" / "performance.jsonl")
@@ -99,6 +105,10 @@ def main() -> None:
     scale = TINY if arguments.tiny else FULL
     if arguments.rounds:
         scale = scale._replace(rounds=arguments.rounds)
+    if arguments.replies:
+        scale = scale._replace(replies=tuple(arguments.replies.split(",")))
+    if arguments.counts:
+        scale = scale._replace(counts=tuple(map(int, arguments.counts.split(","))))
     if arguments.lessons:
         scale = scale._replace(lessons=tuple(arguments.lessons.split(",")))
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -110,9 +120,7 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory() as name, arguments.raw.open("w") as raw:
         raw.write(json.dumps({**about, "day": time.strftime("%Y-%m-%d"), **versions()}) + "\n")
-        for job in jobs(scale, Path(name)):
-            if job.item not in arguments.items.split(","):
-                continue
+        for job in jobs(scale, Path(name), arguments.items.split(",")):
             shown = [f"{name} {value}" for name, value in job.setting.items() if name != "model"]
             sys.stderr.write(f"{time.strftime('%H:%M:%S')} {job.item}: {', '.join(shown)}\n")
             for entrant, result in contest(job.entries, scale.rounds).items():
@@ -123,21 +131,30 @@ def main() -> None:
     write_report(records, arguments.out)
 
 
-def jobs(scale: Scale, folder: Path) -> Iterator[Job]:
-    """Every contest, the roof before and after the others; model folders are made when needed."""
-    roof = Job("roof", {}, [ours("roof", "roof", **scale.roof)])
-    yield roof
-    for size, batch in scale.steps:
-        yield step_job(scale, size, batch)
-    for size in scale.replies:
-        yield from replies_jobs(scale, size, folder)
-    for size in scale.lessons:
-        life = new_life(scale, size, folder)
-        yield Job("lesson", {"size": size}, [ours("ours", "lesson", life=str(life))])
-    yield start_job(scale, folder)
-    for batch in (1, 8):
-        yield read_job(scale, batch, folder)
-    yield roof
+def jobs(scale: Scale, folder: Path, items: Collection[str]) -> Iterator[Job]:
+    """The contests of these items, the roof before and after the others; folders come as needed."""
+    for item in ("roof", *(item for item in ITEMS if item != "roof"), "roof"):
+        if item in items:
+            yield from _jobs_of(item, scale, folder)
+
+
+def _jobs_of(item: str, scale: Scale, folder: Path) -> Iterator[Job]:
+    match item:
+        case "roof":
+            yield Job("roof", {}, [ours("roof", "roof", **scale.roof)])
+        case "step":
+            yield from (step_job(scale, size, batch) for size, batch in scale.steps)
+        case "replies":
+            for size in scale.replies:
+                yield from replies_jobs(scale, size, folder)
+        case "lesson":
+            for size in scale.lessons:
+                life = str(new_life(scale, size, folder))
+                yield Job("lesson", {"size": size}, [ours("ours", "lesson", life=life)])
+        case "start":
+            yield start_job(scale, folder)
+        case "read":
+            yield from (read_job(scale, batch, folder) for batch in (1, 8))
 
 
 def ours(name: str, what: str, **task: Any) -> Entry:
@@ -172,7 +189,7 @@ def replies_jobs(scale: Scale, size: str, folder: Path) -> Iterator[Job]:
     life = new_life(scale, size, folder)
     model = export_all(life)
     common = {"prompt": scale.prompt, "tokens": scale.tokens, "vocab_size": model.vocab_size}
-    for count in (1, 5):
+    for count in scale.counts:
         task = {**common, **SAMPLING, "replies": count}
         entries = []
         for dtype in ("bfloat16", "float32"):

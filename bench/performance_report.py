@@ -174,10 +174,19 @@ def _lesson_part(records: list[Record]) -> str:
     for setting, found in _of(records, "lesson"):
         for record in found.values():
             seconds, target = _median(record), LESSON_TARGETS.get(setting["size"])
-            times = [f"{_median(record, name):.2f}" for name in ("replies", "update")]
+            names = ("replies", "update", "owed")
+            times = [f"{_median(record, name):.2f}" for name in names]
             verdict = _verdict(seconds, target, least=False) if target else ""
-            rows.append([setting["size"], f"{seconds:.2f}", *times, verdict])
-    head = ["model", "s a lesson", "five replies of at most 40 tokens", "update and row", "target"]
+            tokens = f"{_median(record, 'tokens'):.0f}"
+            rows.append([setting["size"], f"{seconds:.2f}", *times, tokens, verdict])
+    head = [
+        "model",
+        "s a lesson",
+        "five replies",
+        "update and row",
+        "made later, while nobody waits",
+    ]
+    head += ["tokens of the longest reply", "target"]
     return "## A lesson\n\n" + _table(head, rows) if rows else ""
 
 

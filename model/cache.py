@@ -117,8 +117,3 @@ def _turn(cache: HeadCache, k_BTKH, v_BTKH, start, count) -> HeadCache:
         for rows, new in ((cache.k_BRKH, k_BTKH), (cache.v_BRKH, v_BTKH))
     )
     return dataclasses.replace(cache, k_BRKH=k_BRKH, v_BRKH=v_BRKH)
-
-
-def repeat(cache: list[LayerCache], candidates: int) -> list[LayerCache]:
-    """The cache of one prompt, once for each candidate reply."""
-    return jax.tree.map(lambda rows: jnp.repeat(rows, candidates, axis=0), cache)

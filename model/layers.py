@@ -1,6 +1,7 @@
 """The Linen modules of one block: norm, rotary attention and the gated feed-forward."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -14,12 +15,13 @@ from model.config import ModelConfig
 from model.products import (
     attend,
     gated,
-    multiply,
+    multiply_rows,
     project,
     softmax_loss,
     sum_dtype,
     sum_of_squares,
 )
+from model.shared_cache import SharedCache, attend_shared
 
 # Queries attend in blocks of this many, each to the keys up to its own end.
 QUERY_BLOCK = 64
@@ -99,18 +101,22 @@ class Attention(nn.Module):
         self,
         x_BTD: jax.Array,
         rope: Rope,
-        cache: LayerCache,
+        cache: LayerCache | Sequence[SharedCache],
         start: jax.Array,
         count: jax.Array,
-    ) -> tuple[jax.Array, LayerCache]:
+    ) -> tuple[jax.Array, list[Any]]:
         """Attention of new tokens at `start`, `start`+1, … over the cache and themselves."""
         q_BTKGH, k_BTKH, v_BTKH = self._project_in(x_BTD, rope)
         found = []
         layers = []
         for heads in cache:
             q, k, v = (_pick(rows, heads.heads) for rows in (q_BTKGH, k_BTKH, v_BTKH))
-            heads, k_BSKH, v_BSKH, seen_TS = look_up(heads, k, v, start, count)
-            found.append(self._attend(q, k_BSKH, v_BSKH, seen_TS[None, None]))
+            if isinstance(heads, SharedCache):
+                y, heads = attend_shared(heads, q, k, v, start, self.config.attention_scale)
+            else:
+                heads, k_BSKH, v_BSKH, seen_TS = look_up(heads, k, v, start, count)
+                y = self._attend(q, k_BSKH, v_BSKH, seen_TS[None, None])
+            found.append(y)
             layers.append(heads)
         y_BTKGH = jnp.concatenate(found, axis=2)
         order_K = np.argsort([head for heads in cache for head in heads.heads])
@@ -199,10 +205,10 @@ class Block(nn.Module):
         self,
         x_BTD: jax.Array,
         rope: Rope,
-        cache: LayerCache,
+        cache: LayerCache | Sequence[SharedCache],
         start: jax.Array,
         count: jax.Array,
-    ) -> tuple[jax.Array, LayerCache]:
+    ) -> tuple[jax.Array, list[Any]]:
         """The residual stream after this layer for new tokens, and the longer cache."""
         y_BTD, cache = self.attn.extend(self.norm_attn(x_BTD), rope, cache, start, count)
         x_BTD = x_BTD + y_BTD
@@ -234,7 +240,7 @@ class Head(nn.Module):
     def __call__(self, x_BTD: jax.Array) -> jax.Array:
         """Logits of the next token, `logits_BTV`."""
         x_MD, table_VD = self._inputs(x_BTD)
-        logits_MV = multiply(x_MD.astype(self.dtype), table_VD.astype(self.dtype), 1, 1)
+        logits_MV = multiply_rows(x_MD.astype(self.dtype), table_VD.astype(self.dtype), 1)
         return logits_MV.reshape(*x_BTD.shape[:-1], -1)
 
     def loss(

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from model.axes import param_axes
-from model.cache import LayerCache
 from model.config import ModelConfig
 from model.layers import Block, Embedding, Head, Norm, Rope, rope_at
 
@@ -161,15 +160,16 @@ def forward(
 def extend(
     params: Params,
     tokens_BT: jax.Array,
-    cache: Sequence[LayerCache],
+    cache: Sequence[Any],
     start: jax.Array,
     config: ModelConfig,
     dtype: DTypeLike,
     count: jax.Array | None = None,
-) -> tuple[jax.Array, list[LayerCache]]:
+) -> tuple[jax.Array, list[Any]]:
     """The last residual stream of new tokens at `start`, …, and the longer cache.
 
     Args:
+      cache: a `LayerCache` per layer, or a list of `SharedCache`, which takes one token at a time.
       count: how many of the new tokens count, all by default; the others are padding behind them.
     """
     count = jnp.int32(tokens_BT.shape[1]) if count is None else count

@@ -9,15 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from model.cache import LayerCache, init_cache, repeat
 from model.config import ModelConfig
+from model.shared_cache import SharedCache, init_prompt_cache, share
 from model.tokenizer import Tokenizer
 from model.transformer import Params, apply_head, extend, head_table
 
 # Tokens per compiled call: small enough to stream, large enough to hide the call.
 CHUNK = 4
-PROMPT_BLOCK = 64
-
+# Prompts, and rows for replies, come in blocks of so many; above a prompt's block in powers of two.
+PROMPT_BLOCK, ROW_BLOCK = 64, 16
+# Values of a row that are compared at once.
+LANES = 128
 
 Number = jax.Array | np.float32
 
@@ -52,7 +54,7 @@ class Marks(NamedTuple):
 
 
 class _Decoding(NamedTuple):
-    cache: list[LayerCache]
+    cache: list[list[SharedCache]]
     logits_CV: jax.Array
     position: jax.Array
     ended_C: jax.Array
@@ -83,13 +85,14 @@ def decode(
       steps: tokens at most; cut to what the context has room for.
       best: K, how many likeliest tokens are told for every position.
     """
+    rows = _rounded(min(steps, config.context))
     steps = min(steps, config.context - len(prompt))
     if steps < 1:
         raise ValueError(
             f"a prompt must leave room in the context of {config.context} tokens, "
             f"got {len(prompt)}; shorten it or forget the context."
         )
-    state = _start(params, prompt, key, config, candidates, drawing, dtype)
+    state = _start(params, prompt, key, config, candidates, rows, drawing, dtype)
     marks = _marks(tokenizer)
     parts: list[Drawn] = []
     for _ in range(0, steps, CHUNK):
@@ -105,30 +108,33 @@ def _marks(tokenizer: Tokenizer) -> Marks:
     return Marks(tokenizer.turn_end, tokenizer.unspoken)
 
 
-def _start(params, prompt, key, config, candidates, drawing, dtype) -> _Decoding:
-    """The prompt read once, in whole blocks, and shared by all candidates.
+def _rounded(rows: int) -> int:
+    """At least so many rows, so that few shapes have to be compiled."""
+    if rows <= PROMPT_BLOCK:
+        return -(-rows // ROW_BLOCK) * ROW_BLOCK
+    return 1 << (rows - 1).bit_length()
 
-    Padding behind the prompt leaves rows in the cache that nothing sees before a new token
-    has overwritten them; in the ring of a windowed head it leaves none.
-    """
-    padded = -(-len(prompt) // PROMPT_BLOCK) * PROMPT_BLOCK
-    tokens_1T = np.zeros((1, min(padded, config.context)), np.int32)
+
+def _start(params, prompt, key, config, candidates, rows, drawing, dtype) -> _Decoding:
+    """The prompt read once, in whole blocks, and shared by all candidates."""
+    padded = min(-(-len(prompt) // PROMPT_BLOCK) * PROMPT_BLOCK, config.context)
+    tokens_1T = np.zeros((1, padded), np.int32)
     tokens_1T[0, : len(prompt)] = prompt
-    state = prefill(params, tokens_1T, len(prompt), key, config, candidates, dtype)
+    state = prefill(params, tokens_1T, len(prompt), key, config, candidates, rows, dtype)
     if drawing.penalties is None:
         return state
     return state._replace(counts_CV=jnp.zeros_like(state.logits_CV))
 
 
-@partial(jax.jit, static_argnames=("config", "candidates", "dtype"))
-def prefill(params, tokens_1T, length, key, config, candidates, dtype) -> _Decoding:
-    """The state after a prompt of `length` ids, ready to draw for so many candidates."""
-    cache = init_cache(config, 1, config.context, dtype)
+@partial(jax.jit, static_argnames=("config", "candidates", "rows", "dtype"))
+def prefill(params, tokens_1T, length, key, config, candidates, rows, dtype) -> _Decoding:
+    """The state after a prompt of `length` ids, ready to draw `rows` for so many candidates."""
+    cache = init_prompt_cache(config, max(_rounded(tokens_1T.shape[1]), PROMPT_BLOCK), dtype)
     x_1TD, cache = extend(params, tokens_1T, cache, jnp.int32(0), config, dtype, length)
     last_11D = jax.lax.dynamic_slice_in_dim(x_1TD, length - 1, 1, axis=1)
     logits_1V = _logits(params, last_11D, config, dtype)
     return _Decoding(
-        cache=repeat(cache, candidates),
+        cache=share(cache, length, candidates, rows),
         logits_CV=jnp.repeat(logits_1V, candidates, axis=0),
         position=jnp.int32(length),
         ended_C=jnp.zeros(candidates, bool),
@@ -169,8 +175,8 @@ def _draw(state: _Decoding, log_probs_CV, first, drawing: Drawing, marks: Marks)
 
     Marks other than the end of a turn are never drawn, nor is an empty reply.
     """
-    ids_V = jnp.arange(log_probs_CV.shape[1])
-    barred_V = jnp.isin(ids_V, jnp.array(marks.barred)) | (first & (ids_V == marks.end))
+    ids_V = np.arange(log_probs_CV.shape[1])
+    barred_V = np.isin(ids_V, marks.barred) | (first & (ids_V == marks.end))
     wanted_CV = log_probs_CV
     if drawing.bias_V is not None:
         wanted_CV += drawing.bias_V
@@ -179,17 +185,39 @@ def _draw(state: _Decoding, log_probs_CV, first, drawing: Drawing, marks: Marks)
         once, every_time = drawing.penalties
         wanted_CV -= once * (state.counts_CV > 0) + every_time * state.counts_CV
     allowed_CV = jnp.where(barred_V, -jnp.inf, wanted_CV)
-    greedy = drawing.temperature == 0
-    scaled_CV = jax.nn.log_softmax(allowed_CV / jnp.where(greedy, 1.0, drawing.temperature))
-    scaled_CV = nucleus(scaled_CV, drawing.top_p)
-    candidates_C = jnp.arange(scaled_CV.shape[0])
-    drawn_C = jax.vmap(
-        lambda c, row: jax.random.categorical(
-            jax.random.fold_in(jax.random.fold_in(state.key, c), state.position), row
-        )
-    )(candidates_C, scaled_CV)
-    tokens_C = jnp.where(greedy, jnp.argmax(allowed_CV, axis=-1), drawn_C)
-    return jnp.where(state.ended_C, marks.end, tokens_C).astype(jnp.int32)
+    greedy = jnp.asarray(drawing.temperature) == 0
+    tokens_C = jax.lax.cond(
+        greedy,
+        lambda: largest(allowed_CV),
+        lambda: largest(_noisy(state, allowed_CV / drawing.temperature, drawing.top_p)),
+    )
+    return jnp.where(state.ended_C, marks.end, tokens_C)
+
+
+def _noisy(state: _Decoding, scaled_CV, top_p: Number):
+    """Log-probabilities of the nucleus with Gumbel noise: the largest is a fair draw."""
+    scaled_CV = nucleus(jax.nn.log_softmax(scaled_CV), top_p)
+
+    def noise_V(candidate):
+        key = jax.random.fold_in(jax.random.fold_in(state.key, candidate), state.position)
+        return jax.random.gumbel(key, scaled_CV.shape[1:], scaled_CV.dtype)
+
+    noise_CV = jax.vmap(noise_V)(jnp.arange(scaled_CV.shape[0]))
+    return jax.lax.optimization_barrier(scaled_CV + noise_CV)
+
+
+def largest(values_CV: jax.Array) -> jax.Array:
+    """The index of each row's largest value, int32; the first of equal ones.
+
+    Lanes are compared at once: XLA's own argmax goes through a row one value after another.
+    """
+    length = values_CV.shape[1]
+    padding = [(0, 0), (0, -length % LANES)]
+    values_CV = jnp.pad(values_CV, padding, constant_values=-jnp.inf)
+    lanes_CNL = values_CV.reshape(values_CV.shape[0], -1, LANES)
+    most_C1 = jnp.max(jnp.max(lanes_CNL, axis=1), axis=1, keepdims=True)
+    ids_CV = jnp.where(values_CV >= most_C1, jnp.arange(values_CV.shape[1]), length - 1)
+    return jnp.min(jnp.min(ids_CV.reshape(lanes_CNL.shape), axis=1), axis=1).astype(jnp.int32)
 
 
 def nucleus(log_probs_CV: jax.Array, top_p: Number) -> jax.Array:

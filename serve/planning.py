@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from model.cache import init_cache
 from model.config import SIZES, ModelConfig, new_config
 from model.transformer import abstract_params, compute_copy
 from serve.allocator import give_back_freed_memory
@@ -120,14 +119,16 @@ def activity_costs(config: StepConfig, recipe: Recipe) -> Activities:
     drawing, marks = Drawing(np.float32(0.7), np.float32(0.95)), Marks(0, (1,))
 
     def read(params, tokens_1T, key):
-        return prefill(params, tokens_1T, tokens_1T.shape[1], key, model, REPLIES, dtype)
+        length, rows = tokens_1T.shape[1], PROMPT_BLOCK
+        return prefill(params, tokens_1T, length, key, model, REPLIES, rows, dtype)
 
     def draw(params, state, length):
         return decode_chunk(params, state, length, model, drawing, dtype, marks, 0)
 
     state = jax.eval_shape(read, params, tokens_1T, key)
     length = jax.ShapeDtypeStruct((), jnp.int32)
-    cache = jax.eval_shape(lambda: init_cache(model, REPLIES, model.context, dtype))
+    longest_1T = jax.ShapeDtypeStruct((1, model.context), jnp.int32)
+    cache = jax.eval_shape(read, params, longest_1T, key).cache
     return Activities(
         *training_costs(config, recipe),
         prompt=costs_of(read, params, tokens_1T, key),

@@ -11,6 +11,7 @@ from conftest import random_params, small_config, with_windows
 
 from model.cache import cache_bytes, init_cache
 from model.transformer import apply_head, extend, forward, head_table
+from serve.decode import Drawing, decode, largest
 from serve.sample import SamplingConfig, sample_replies
 
 # Heads that look back differently far, as growths leave them behind.
@@ -86,3 +87,40 @@ def test_replies_to_a_padded_prompt_have_the_probability_of_the_whole_window(tok
     assert not replies[0].ended and len(replies[0].ids) == 24
     assert replies[0].log_prob == pytest.approx(expected, abs=1e-2)
     assert {reply.ids for reply in replies} == {replies[0].ids}
+
+
+def test_replies_that_share_a_prompt_are_those_of_the_whole_model(tokenizer):
+    # One more than a block of the prompt.
+    count = 65
+    config = with_windows(
+        small_config(context=128, n_layers=1, n_kv_heads=3, vocab_size=tokenizer.vocab_size),
+        (16, 128, 16),
+    )
+    params = random_params(config)
+    prompt = [(7 * number) % config.vocab_size for number in range(count)]
+    *_, drawn = decode(
+        params,
+        prompt,
+        jax.random.key(0),
+        tokenizer,
+        config,
+        jnp.float32,
+        candidates=3,
+        steps=40,
+        drawing=Drawing(np.float32(1.0), np.float32(1.0)),
+    )
+    assert len({tuple(ids_T) for ids_T in drawn.ids_CT}) == 3
+    for ids_T, log_probs_T in zip(drawn.ids_CT, drawn.log_probs_CT, strict=True):
+        # After its end a reply is only filled up.
+        ends = np.flatnonzero(ids_T == tokenizer.turn_end)
+        ids_T = ids_T[: ends[0]] if len(ends) else ids_T
+        tokens_1T = np.array([[*prompt, *ids_T]])
+        logits_1TV = forward(params, tokens_1T, np.zeros_like(tokens_1T), config)
+        wanted_TV = jax.nn.log_softmax(logits_1TV[0, count - 1 : -1])
+        wanted_T = wanted_TV[np.arange(len(ids_T)), ids_T]
+        np.testing.assert_allclose(log_probs_T[: len(ids_T)], wanted_T, atol=2e-4)
+
+
+def test_largest_is_the_first_of_the_largest():
+    values_CV = jax.random.randint(jax.random.key(0), (4, 300), 0, 40).astype(jnp.float32)
+    np.testing.assert_array_equal(largest(values_CV), jnp.argmax(values_CV, axis=-1))
