@@ -80,6 +80,15 @@ def test_a_pick_makes_the_others_less_likely_and_is_lived_again(life):
         assert tree_digest(session.state.train) == digest
 
 
+def test_only_typed_lessons_call_for_rehearsals(life):
+    with open_session(life) as session:
+        session.recipe = dataclasses.replace(PICK, old=4, rehearsals=2)
+        session.say("Who?").pick(1)
+        assert [item.exposures for item in session.state.memory.items] == [1]
+        session.say("My cat?").teach("Dinah.")
+        assert [item.exposures for item in session.state.memory.items][1] == 3
+
+
 def test_a_typed_answer_has_nothing_against_it(life):
     with open_session(life) as session:
         session.recipe = PICK

@@ -17,7 +17,7 @@ from train.probes import probe, probe_batch
 from train.recipe import RECIPES, Recipe
 from train.records import Event
 from train.rehearsal import Rehearsal, answer_document, lesson_rehearsal
-from train.schedule import Exchange, count_known, due_items, rehearsed, taught
+from train.schedule import Exchange, count_known, rehearsed, taught, typed_are_due
 from train.state import TrainState
 from train.step import train_step_losses
 
@@ -143,17 +143,16 @@ def apply_lesson(life: Life, state: LifeState, event: Event) -> LifeState:
 def settle(life: Life, state: LifeState) -> LifeState:
     """The state after the rehearsals that the last lesson still owes; it is donated.
 
-    They end early when no lesson is due any more.
+    They end early when no typed lesson is due any more: a picked reply is to show the way, and
+    rehearsed for itself it would soon be the only one.
     """
     if state.owed is None:
         return state
     recipe = state.owed
     key = life.stream(REHEARSAL_STREAM, state.lessons - 1)
     rehearsals = recipe.rehearsals_of(count_parameters(state.config.model))
-    if state.memory.items[-1].pick:
-        rehearsals = min(rehearsals, recipe.rehearsals_of_pick)
     for number in range(1, rehearsals + 1):
-        if not due_items(state.memory.items, state.lessons):
+        if not typed_are_due(state.memory.items, state.lessons):
             break
         state, _ = rehearse(life, state, recipe, jax.random.fold_in(key, number))
     return state._replace(owed=None)

@@ -14,7 +14,7 @@ class Recipe:
     `windows` rows of the model's context are filled with the lesson, `old` old lessons, `own` of
     the model's own earlier replies (and more where fewer lessons are due), `dialogues` and
     `passages` windows of what was read. All is one batch and one update, `steps` times. As long
-    as old lessons are due, at most so many `rehearsals` follow without the lesson, while the
+    as typed old lessons are due, at most so many `rehearsals` follow without the lesson, while the
     person reads and types. `chats` is the share of lessons and own replies that come as turns of
     one conversation instead of alone, `reworded` the share of questions in other words, a third
     of it as long as the answer is not known.
@@ -23,7 +23,7 @@ class Recipe:
     lessons; less of it if there are not so `many` of them. `lesson_weight` is the weight of the
     new one among them. Of a picked reply the others that it was preferred to become less likely,
     together `contrast` times as much as it becomes likelier; it counts the less the fewer than
-    `pick_nats` per token it cost before, and at most `rehearsals_of_pick` rehearsals follow.
+    `pick_nats` per token it cost before.
     """
 
     learning_rate: float = 5e-4
@@ -40,9 +40,8 @@ class Recipe:
     own_share: float = 0.33
     read_share: float = 0.37
     many: int = 10
-    contrast: float = 0.0
-    pick_nats: float = 0.0
-    rehearsals_of_pick: int = 6
+    contrast: float = 1.0
+    pick_nats: float = 1.5
     fresh_moments: bool = False
     sgd: bool = False
 
@@ -72,7 +71,16 @@ class Recipe:
 
 
 _ALONE = Recipe(
-    rehearsals=0, windows=1, old=0, own=0, dialogues=0, passages=0, reworded=0.0, chats=0.0
+    rehearsals=0,
+    windows=1,
+    old=0,
+    own=0,
+    dialogues=0,
+    passages=0,
+    reworded=0.0,
+    chats=0.0,
+    contrast=0.0,
+    pick_nats=0.0,
 )
 
 RECIPES = {

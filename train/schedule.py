@@ -86,6 +86,11 @@ def due_items(items: Items, now: int) -> list[int]:
     return [index for index, item in enumerate(items) if item.due <= now]
 
 
+def typed_are_due(items: Items, now: int) -> bool:
+    """Whether a lesson that somebody typed is to come back by now."""
+    return any(not items[index].pick for index in due_items(items, now))
+
+
 def choose(
     items: Items, now: int, count: int, draws: np.random.Generator, *, early: bool = False
 ) -> list[int]:
