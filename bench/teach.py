@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--style", choices=sorted(STYLES), default="asks")
     parser.add_argument("--sleep", type=int, default=0, help="updates of rehearsal at the end")
     parser.add_argument("--book", type=Path, help="is read after the lessons")
-    parser.add_argument("--rehearse_every", type=int, default=64, help="windows of that book")
+    parser.add_argument("--rehearse_every", type=int, default=24, help="windows of that book")
     parser.add_argument("--random", action="store_true", help="pick any reply, as a control")
     arguments = parser.parse_args()
     ways = {

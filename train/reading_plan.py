@@ -28,7 +28,7 @@ class ReadingConfig:
     learning_rate: float | None = None
     warmup_steps: int = 100
     mix: bool = False
-    rehearse_every: int = 64
+    rehearse_every: int = 24
     held_out_windows: int = 16
 
     def __post_init__(self) -> None:
