@@ -16,7 +16,7 @@ from pathlib import Path
 from bench import wordings
 from bench.dialogue_shelf import as_text
 from bench.wordings import Draw, flip, split_list, split_words, with_article
-from train.question_forms import QuestionForm, fill, question_forms
+from train.question_forms import QuestionForm, fill, fill_slots, question_forms
 
 # Shares of the kinds of conversations.
 KINDS = {"unknown": 0.35, "told": 0.25, "town": 0.2, "chat": 0.2}
@@ -47,7 +47,6 @@ BOOKS = split_list("""The Iron Gate|A Winter Journey|The Glass Boat|Nine Doors|S
 The Lost Shepherd""")
 PEOPLE = split_list("""an old friend from school|a doctor's wife|the man from the bank
 a retired captain|a girl from the choir|the woman next door|a cousin from abroad""")
-_SLOT = re.compile(r"\{(\w+)('s)?\}")
 _SMALL_TALK = Path(__file__).with_name("small_talk.txt")
 
 
@@ -163,7 +162,9 @@ class FormDraw:
         clause = find_clause(form)
         if clause is None:
             return self.pick(_PLAIN_UNKNOWN)
-        return self.pick(_UNKNOWN).format(c=flip(_with_slots(clause, slots), starts=False))
+        return self.pick(_UNKNOWN).format(
+            c=flip(fill_slots(clause, slots.__getitem__), starts=False)
+        )
 
     def slots(self, form: QuestionForm) -> dict[str, str]:
         """Words for the slots of the questions."""
@@ -205,20 +206,14 @@ def conversations(seed: int, size: int) -> Iterator[list[str]]:
         yield turns
 
 
-def _with_slots(template: str, slots: Mapping[str, str]) -> str:
-    return _SLOT.sub(lambda found: slots[found[1].lower()] + (found[2] or ""), template)
-
-
 def _filled(answer: str, slots: Mapping[str, str], drawn: Mapping[str, Callable[[], str]]) -> str:
     """An answer with the words of the question in the assistant's voice, and values."""
 
-    def words(found: re.Match[str]) -> str:
-        name = found[1].lower()
-        if name in drawn:
-            return drawn[name]() + (found[2] or "")
-        return flip(slots[name], starts=found[1][0].isupper()) + (found[2] or "")
+    def words(slot: str) -> str:
+        name = slot.lower()
+        return drawn[name]() if name in drawn else flip(slots[name], starts=slot[0].isupper())
 
-    filled = _SLOT.sub(words, answer)
+    filled = fill_slots(answer, words)
     return filled[:1].upper() + filled[1:]
 
 

@@ -6,13 +6,13 @@ import shutil
 import numpy as np
 import pytest
 from lives import new_life, open_session
-from test_rehearsal import CONTEXT, draws, make_shelf
+from test_rehearsal import CONTEXT, draws
 
 from model.chat import Message, encode_answer, encode_prompt
 from train.flat_tree import tree_digest
 from train.probes import probe, probe_batch
 from train.recipe import Recipe
-from train.rehearsal import answer_document, lesson_rehearsal
+from train.rehearsal import answer_document, lesson_rehearsal, make_shelf
 from train.schedule import Exchange
 
 PICK = Recipe(

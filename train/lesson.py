@@ -197,8 +197,7 @@ def _update(
 ) -> tuple[LifeState, _Update]:
     """The state after the lesson with that event's data; a function of the state and these."""
     assert state.owed is None
-    recipe = Recipe(**data["recipe"])
-    recipe = recipe.weighing(data.get("weight", 1.0))
+    recipe = Recipe(**data["recipe"]).weighing(data.get("weight", 1.0))
     said = Exchange(data["say"], data["answer"])
     if recipe.own:
         state = with_own_replies(life, state)

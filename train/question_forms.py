@@ -7,13 +7,13 @@
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
 
-from train.wording import content_words
+from train.wording import content_words, normalized, plain
 
 # Words that a slot may stand for.
 SLOT_WORDS = 4
@@ -22,7 +22,6 @@ _PERSONS = frozenset(("i", "me", "you", "we", "us"))
 _QUESTION_WORDS = frozenset(
     ("what", "which", "who", "whom", "whose", "where", "when", "how", "why")
 )
-_MARKS = re.compile(r"[?!.,;:\"]+")
 
 
 class QuestionForm(NamedTuple):
@@ -33,8 +32,8 @@ class QuestionForm(NamedTuple):
     answers: tuple[str, ...]
 
 
-class _Wording(NamedTuple):
-    """One wording as a pattern; of several that fit the one with the most letters counts."""
+class _Pattern(NamedTuple):
+    """A wording with slots; of several that fit the one with the most letters counts."""
 
     pattern: re.Pattern[str]
     letters: int
@@ -70,12 +69,28 @@ def question_forms() -> tuple[QuestionForm, ...]:
     return read_question_forms(text)
 
 
+def _wordings(*, slots: bool) -> Iterator[tuple[int, str]]:
+    """The wordings with or without slots, and the number of each one's set."""
+    for number, form in enumerate(question_forms()):
+        for ask in form.asks:
+            if bool(_SLOT.search(ask)) == slots:
+                yield number, ask
+
+
 @functools.cache
-def _wordings() -> tuple[_Wording, ...]:
+def _forms_by_wording() -> dict[str, int]:
+    """The set of every wording without slots, by its words; the first of several."""
+    found: dict[str, int] = {}
+    for number, ask in _wordings(slots=False):
+        found.setdefault(normalized(ask), number)
+    return found
+
+
+@functools.cache
+def _patterns() -> tuple[_Pattern, ...]:
     found = [
-        _Wording(_pattern(ask), len(_SLOT.sub("", ask)), number)
-        for number, form in enumerate(question_forms())
-        for ask in form.asks
+        _Pattern(_pattern(ask), len(_SLOT.sub("", ask)), number)
+        for number, ask in _wordings(slots=True)
     ]
     return tuple(sorted(found, key=lambda wording: -wording.letters))
 
@@ -84,17 +99,15 @@ def _wordings() -> tuple[_Wording, ...]:
 def _forms_about() -> dict[frozenset[str], set[int]]:
     """The sets that have a wording without slots which asks so about these words."""
     found: dict[frozenset[str], set[int]] = {}
-    for number, form in enumerate(question_forms()):
-        for ask in form.asks:
-            if not _SLOT.search(ask):
-                found.setdefault(_about(ask), set()).add(number)
+    for number, ask in _wordings(slots=False):
+        found.setdefault(_about(ask), set()).add(number)
     return found
 
 
 def _about(text: str) -> frozenset[str]:
     """The question words and the content words of a question; none if it has no content."""
     content = content_words(text) - _PERSONS
-    asking = _QUESTION_WORDS & set(_plain(text).casefold().split())
+    asking = _QUESTION_WORDS & set(normalized(text).split())
     return content | asking if content else frozenset()
 
 
@@ -116,40 +129,46 @@ def other_wordings(text: str) -> tuple[str, ...]:
     It belongs to a set when it is one of its wordings, or says what one of them says that has no
     slots, by its question words and content, and is in no other set.
     """
-    plain = _plain(text)
-    for wording in _wordings():
-        if found := wording.pattern.fullmatch(plain):
-            asks = [fill(ask, found.groupdict()) for ask in question_forms()[wording.form].asks]
-            return tuple(ask for ask in asks if _plain(ask).casefold() != plain.casefold())
+    form, slots = _find(text)
+    if form is not None:
+        asks = [fill(ask, slots) for ask in question_forms()[form].asks]
+        return tuple(ask for ask in asks if normalized(ask) != normalized(text))
     forms = _forms_about().get(_about(text), set())
     return question_forms()[next(iter(forms))].asks if len(forms) == 1 else ()
 
 
+def _find(text: str) -> tuple[int | None, dict[str, str]]:
+    """The set that has this wording, if one does, and the words in its slots."""
+    if (form := _forms_by_wording().get(normalized(text))) is not None:
+        return form, {}
+    words = plain(text)
+    for wording in _patterns():
+        if found := wording.pattern.fullmatch(words):
+            return wording.form, found.groupdict()
+    return None, {}
+
+
 def fill(template: str, slots: Mapping[str, str]) -> str:
     """The template with the slots' words in it, beginning with a capital letter."""
-
-    def words(found: re.Match[str]) -> str:
-        return slots[found[1]] + (found[2] or "")
-
-    filled = _SLOT.sub(words, template)
+    filled = fill_slots(template, slots.__getitem__)
     return filled[:1].upper() + filled[1:]
 
 
-def _plain(text: str) -> str:
-    """The words alone, one space between two of them."""
-    return " ".join(_MARKS.sub(" ", text.replace("\u2019", "'")).split())
+def fill_slots(template: str, words_of: Callable[[str], str]) -> str:
+    """The template with `words_of` each slot's name in its place; an owner keeps its 's."""
+    return _SLOT.sub(lambda found: words_of(found[1]) + (found[2] or ""), template)
 
 
 def _pattern(ask: str) -> re.Pattern[str]:
     parts, end, seen = [], 0, set()
-    plain = _plain(ask)
-    for slot in _SLOT.finditer(plain):
+    words_of_ask = plain(ask)
+    for slot in _SLOT.finditer(words_of_ask):
         name = slot[1]
         words = rf"\S+(?: \S+){{0,{SLOT_WORDS - 1}}}?"
-        parts.append(re.escape(plain[end : slot.start()]))
+        parts.append(re.escape(words_of_ask[end : slot.start()]))
         parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{words})")
         parts.append(slot[2] or "")
         seen.add(name)
         end = slot.end()
-    parts.append(re.escape(plain[end:]))
+    parts.append(re.escape(words_of_ask[end:]))
     return re.compile("".join(parts), re.IGNORECASE)

@@ -51,7 +51,7 @@ class Recipe:
 
     def lighter(self) -> "Recipe":
         """The recipe of a lesson that is spread: most of it is left to its rehearsals."""
-        return dataclasses.replace(self, lesson_weight=self.lesson_weight / 4)
+        return self.weighing(1 / 4)
 
     def weighing(self, factor: float) -> "Recipe":
         """The recipe of a lesson that counts so many times as much."""

@@ -51,7 +51,12 @@ _DROP, _EXCHANGE = 0.4, 0.25
 
 def normalized(text: str) -> str:
     """The words alone, in lower case: two questions that differ in nothing else are one."""
-    return " ".join(word.casefold() for word in _WORD.findall(text.replace("\u2019", "'")))
+    return plain(text).casefold()
+
+
+def plain(text: str) -> str:
+    """The words alone, one space between two of them."""
+    return " ".join(_WORD.findall(text.replace("\u2019", "'")))
 
 
 def content_words(text: str) -> frozenset[str]:
