@@ -82,7 +82,7 @@ def own_replies(
 
 def with_own_replies(life: Life, state: LifeState) -> LifeState:
     """The state whose memory has the model's own replies, asked for now if it has read since."""
-    if state.memory.own is not None and not state.memory.stale:
+    if None not in (state.memory.own, state.memory.drawn) and not state.memory.stale:
         return state
     config = state.config
     key = life.stream(OWN_REPLIES_STREAM, state.lessons)

@@ -178,7 +178,7 @@ def read_memory(written: Mapping[str, Any], words_of: Callable[[int], Mapping[st
     return Memory(
         tuple(read_item(*row) for row in written["items"]),
         _read_replies(written["own"]),
-        _read_replies(written["drawn"]),
+        _read_replies(written.get("drawn")),
         tuple(written["books"]),
         written.get("stale", False),
     )
