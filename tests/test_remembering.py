@@ -49,13 +49,18 @@ def session(taught_life, tmp_path):
         yield session
 
 
-@pytest.mark.parametrize("say", [*LESSONS, "How is the cat called?", "Where have I my hat?"])
-def test_the_first_reply_is_the_taught_answer_that_the_words_call_to_mind(session, say):
+@pytest.mark.parametrize(
+    ("say", "answer"),
+    [
+        *LESSONS.items(),
+        ("My hat, where?", "Your hat is on the shelf."),
+        ("Where have I my hat?", "Your hat is on the shelf."),
+    ],
+)
+def test_the_first_reply_is_the_taught_answer_that_the_words_call_to_mind(session, say, answer):
     first, *others = session.say(say).replies
-    assert first.remembered and first.text in LESSONS.values()
+    assert first.remembered and first.text == answer
     assert not any(reply.remembered for reply in others) and len(others) == 2
-    shared = max(LESSONS, key=lambda taught: len(set(taught.split()) & set(say.split())))
-    assert first.text == LESSONS[shared]
 
 
 @pytest.mark.parametrize("say", ["Good morning.", "Alice was beginning to get very tired"])
@@ -80,9 +85,9 @@ def test_the_other_replies_are_those_that_would_have_been_drawn_without_it(sessi
 
 
 def test_a_remembered_reply_that_is_picked_is_taught_to_these_words(session):
-    lesson = session.say("How is the cat called?").pick(1)
-    assert (lesson.kind, lesson.answer) == ("teach", "Your cat is called Dinah.")
-    assert [i.said.say for i in session.state.memory.items][-1] == "How is the cat called?"
+    lesson = session.say("Where have I my hat?").pick(1)
+    assert (lesson.kind, lesson.answer) == ("teach", "Your hat is on the shelf.")
+    assert [i.said.say for i in session.state.memory.items][-1] == "Where have I my hat?"
 
 
 def test_the_score_is_that_of_the_whole_answer_after_the_question_alone(session):
