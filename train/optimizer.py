@@ -63,7 +63,7 @@ def _clip_by_norm(limit: float) -> optax.GradientTransformation:
         scale = jnp.minimum(1.0, limit / norm)
         return jax.tree.map(lambda update: update * scale.astype(update.dtype), updates), state
 
-    return optax.GradientTransformation(lambda _: optax.EmptyState(), clip)
+    return optax.GradientTransformation(optax.identity().init, clip)
 
 
 def _unscaled(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
