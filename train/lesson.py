@@ -11,7 +11,7 @@ import numpy as np
 
 from model.axes import count_parameters
 from model.chat import encode_answer
-from train.life import REHEARSAL_STREAM, Life, LifeState
+from train.life import OWN_REPLIES_STREAM, REHEARSAL_STREAM, Life, LifeState
 from train.own_replies import own_replies
 from train.probes import probe, probe_batch
 from train.recipe import RECIPES, Recipe
@@ -266,7 +266,8 @@ def with_own_replies(life: Life, state: LifeState) -> LifeState:
     if state.memory.own is not None and not state.memory.stale:
         return state
     config = state.config
-    own = own_replies(state.train.params, life.tokenizer, config.model, config.dtype)
+    key = life.stream(OWN_REPLIES_STREAM, state.lessons)
+    own = own_replies(state.train.params, life.tokenizer, config.model, config.dtype, key)
     return state._replace(memory=state.memory._replace(own=own, stale=False))
 
 
