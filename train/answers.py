@@ -53,11 +53,12 @@ def answer_all(
     for first in range(0, len(prompts), ROWS):
         part = order[first : first + ROWS]
         tokens_BT = np.zeros((ROWS, length), np.int32)
-        lengths_B, rows_B = np.ones(ROWS, np.int32), np.zeros(ROWS, np.int32)
+        longest = len(prompts[part[-1]])
+        lengths_B, rows_B = np.full(ROWS, longest, np.int32), np.zeros(ROWS, np.int32)
         for row, index in enumerate(part):
             ids = prompts[index]
             tokens_BT[row, : len(ids)], lengths_B[row], rows_B[row] = ids, len(ids), index
-        stop = np.int32(max(lengths_B) + limit - 1)
+        stop = np.int32(longest + limit - 1)
         said_BT = _decode(
             copy, tokens_BT, lengths_B, rows_B, stop, key, config, dtype, marks, temperature
         )
@@ -83,20 +84,27 @@ def _decode(params, prompts_BT, lengths_B, rows_B, stop, key, config, dtype, mar
     barred_V = np.isin(ids_V, np.array(barred))
     keys_B = jax.vmap(partial(jax.random.fold_in, key))(rows_B)
 
-    def advance(carry):
-        position, cache, said_BT = carry
-        tokens_B1 = jax.lax.dynamic_index_in_dim(said_BT, position, 1)
-        x_B1D, cache = extend(params, tokens_B1, cache, position, config, dtype)
+    def choose(position, x_B1D):
         head = head_table(params, config)
         logits_BV = apply_head(params["norm_out"], head, x_B1D, config, dtype)[:, 0]
         # An empty reply is no reply.
         first_B1 = (position + 1 == lengths_B)[:, None]
         logits_BV = jnp.where(barred_V | (first_B1 & (ids_V == end)), -jnp.inf, logits_BV)
         if temperature:
-            drawn_B = jax.vmap(lambda k: jax.random.fold_in(k, position))(keys_B)
-            chosen_B = jax.vmap(jax.random.categorical)(drawn_B, logits_BV / temperature)
-        else:
-            chosen_B = largest(logits_BV)
+            logits_BV = _noisy(logits_BV / temperature, keys_B, position)
+        return largest(logits_BV)
+
+    def advance(carry):
+        position, cache, said_BT = carry
+        tokens_B1 = jax.lax.dynamic_index_in_dim(said_BT, position, 1)
+        x_B1D, cache = extend(params, tokens_B1, cache, position, config, dtype)
+        # Nothing is chosen as long as all rows are within their prompts.
+        chosen_B = jax.lax.cond(
+            jnp.any(position + 1 >= lengths_B),
+            partial(choose, position),
+            lambda x_B1D: jnp.zeros(len(x_B1D), jnp.int32),
+            x_B1D,
+        )
         given_B = jax.lax.dynamic_index_in_dim(said_BT, position + 1, 1, keepdims=False)
         tokens_B = jnp.where(position + 1 < lengths_B, given_B, chosen_B).astype(jnp.int32)
         said_BT = jax.lax.dynamic_update_slice_in_dim(said_BT, tokens_B[:, None], position + 1, 1)
@@ -106,3 +114,13 @@ def _decode(params, prompts_BT, lengths_B, rows_B, stop, key, config, dtype, mar
     cache = share(init_prompt_cache(config, 1, dtype), jnp.int32(0), rows, length)
     start = (jnp.int32(0), cache, jnp.asarray(prompts_BT))
     return jax.lax.while_loop(lambda carry: carry[0] < stop, advance, start)[2]
+
+
+def _noisy(logits_BV, keys_B, position):
+    """The logits with Gumbel noise: the largest is a fair draw, as `jax.random.categorical` has it.
+
+    Without the barrier all noise is made twice; the library's own takes 12 instead of 5 ms.
+    """
+    drawn_B = jax.vmap(lambda key: jax.random.fold_in(key, position))(keys_B)
+    noise_BV = jax.vmap(lambda key: jax.random.gumbel(key, logits_BV.shape[1:]))(drawn_B)
+    return jax.lax.optimization_barrier(logits_BV + noise_BV)
