@@ -13,7 +13,7 @@ import serve.open_model
 from model.chat import Message, encode_answer, encode_chat, encode_prompt
 from train.answers import answer_all
 from train.flat_tree import tree_digest
-from train.own_replies import ordinary_prompts, own_replies
+from train.own_replies import OwnReplies, ordinary_prompts, own_replies
 from train.probes import guard_prompts, known_share, probe, probe_batch, retention
 from train.recipe import RECIPES, Recipe
 from train.rehearsal import answer_document, lesson_rehearsal, make_shelf, pack
@@ -241,22 +241,24 @@ def test_own_replies_are_what_the_model_says_to_ordinary_prompts(taught_life):
             state.config.model,
             state.config.dtype,
         )
-        own = ask(jax.random.key(0))
-        assert {reply.say for reply in own} <= set(ordinary_prompts())
-        assert "Dinah." in {reply.answer for reply in own}
-        assert own == ask(jax.random.key(0)) != ask(jax.random.key(1))
-        # Drawn, so that one prompt's replies differ as the model's do.
-        assert len(set(own)) > len({reply.say for reply in own})
+        own, other = ask(jax.random.key(0)), ask(jax.random.key(1))
+        for replies in own:
+            assert {reply.say for reply in replies} <= set(ordinary_prompts())
+            assert "Dinah." in {reply.answer for reply in replies}
+        assert own == ask(jax.random.key(0))
+        assert own.likeliest == other.likeliest and own.drawn != other.drawn
+        assert len(own.likeliest) == len({reply.say for reply in own.likeliest})
+        assert len(set(own.drawn)) > len({reply.say for reply in own.drawn})
 
 
 def test_a_model_is_asked_once_though_no_reply_of_it_ends(tmp_path, alice_text, monkeypatch):
     new_life(tmp_path / "life", alice_text)
     with open_session(tmp_path / "life") as session:
         session.recipe = Recipe(windows=2, rehearsals=0)
-        monkeypatch.setattr("train.lesson.own_replies", lambda *_: ())
+        monkeypatch.setattr("train.own_replies.own_replies", lambda *_: OwnReplies((), ()))
         session.say("Who?").teach("You.")
         assert session.state.memory.own == ()
-        monkeypatch.delattr("train.lesson.own_replies")
+        monkeypatch.delattr("train.own_replies.own_replies")
         session.say("Where?").teach("Here.")
 
 
