@@ -15,6 +15,7 @@ from typing import Self
 from grow.plan import Plan
 from model.chat import Message, encode_answer, encode_prompt
 from serve.allocator import give_back_freed_memory
+from serve.autosave import READING_SAVE_SHARE
 from serve.conversation import Conversation
 from serve.open_model import OpenModel
 from serve.sample import Reply, SamplingConfig, sample_replies
@@ -241,7 +242,8 @@ class Session(OpenModel):
         try:
             for state, report in read_books(self.life, self.state, books, reading, should_stop):
                 self.state = state
-                self._autosave.save_when_due(state, time.monotonic() - last)
+                seconds = time.monotonic() - last
+                self._autosave.save_when_due(state, seconds, READING_SAVE_SHARE)
                 last = time.monotonic()
                 yield report
         except GeneratorExit:
