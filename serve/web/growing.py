@@ -58,7 +58,9 @@ def _plan(session: Session, wanted: dict[str, Any]) -> Plan:
     if not set(ratios) <= set(RATIOS):
         raise Refusal(400, f"ratios are of {', '.join(RATIOS)}; correct them.", "bad_input")
     given = {name: float(field(ratios, name, float)) for name in ratios}
-    return plan_growth(session.state.config.model, {n: r for n, r in given.items() if r != 1})
+    config, each = session.state.config, session.state.config.optimizer.state_bytes
+    ratios = {n: r for n, r in given.items() if r != 1}
+    return plan_growth(config.model, ratios, state_bytes=each)
 
 
 def part_bytes(config: ModelConfig) -> dict[str, int]:
