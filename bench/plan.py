@@ -11,9 +11,11 @@ of each size and draws it.
 import argparse
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -65,6 +67,10 @@ def live(size: str, dtype: str, remat: bool, workdir: Path) -> dict[str, Any]:
         _bear(size, dtype, workdir, books)
         session = Session.open(workdir, store=StoreConfig(kind="ram", remat=remat))
     with session:
+
+        def updates() -> int:
+            return int(session.present.train.opt_state["norm_out"][1].count)
+
         # A newborn's own replies never end, so that every lesson would ask for them in vain.
         session.recipe = dataclasses.replace(session.recipe, own=0)
         reports: list[Any] = []
@@ -90,9 +96,13 @@ def live(size: str, dtype: str, remat: bool, workdir: Path) -> dict[str, Any]:
                 turn = session.say(PROMPT)
             with phase("lesson"):
                 lesson = turn.teach(ANSWER)
+            before = updates()
             with phase("rehearsals"):
                 session.settle()
+        # As many as are due, which the plan counts as the most there can be.
+        made = updates() - before
     seconds = phase.seconds | {"reading step": step_seconds, "lesson": lesson.seconds}
+    seconds["rehearsal"] = seconds["rehearsals"] / made
     return {"seconds": seconds, "peak_bytes": phase.peak_bytes}
 
 
@@ -115,33 +125,57 @@ def measure(size: str, dtype: str, remat: bool, workdir: Path) -> dict[str, Any]
     flags = [f"--size={size}", f"--dtype={dtype}", f"--workdir={workdir}"]
     flags += ["--remat"] * remat
     plan = _json([sys.executable, "-m", "serve.main", "--mode=plan", "--json", *flags])
-    real = _json([sys.executable, "-m", "bench.plan", "live", *flags])
+    with tempfile.TemporaryDirectory() as cache:
+        # Everything is compiled anew, as the plan has it.
+        live = [sys.executable, "-m", "bench.plan", "live", *flags]
+        real = _json(live, os.environ | {"XDG_CACHE_HOME": cache})
     shutil.rmtree(workdir)
-    return {"size": size, "dtype": dtype, "remat": remat, "plan": plan, "real": real}
+    again = _json([sys.executable, "-m", "bench.plan", "machine", *flags])
+    row = {"size": size, "dtype": dtype, "remat": remat, "plan": plan, "real": real}
+    return row | {"machine_after": again}
 
 
-def _json(command: list[str]) -> dict[str, Any]:
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+def _json(command: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=env).stdout)
+
+
+def machine(dtype: str) -> dict[str, float]:
+    """The rates of the machine at this moment, in a process of its own."""
+    import jax.numpy as jnp
+
+    from train.machine import measure_machine
+
+    return dataclasses.asdict(measure_machine(Path(), jnp.dtype(dtype)))
 
 
 PAIRS = (
     ("replies", "replies_seconds"),
     ("lesson", "lesson_seconds"),
-    ("rehearsals", "rehearsal_seconds"),
+    ("rehearsal", "rehearsal_seconds"),
     ("reading step", "reading_step_seconds"),
     ("save", "save_seconds"),
 )
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Plan, measurement and their ratio, a line a size; lessons with their rehearsals, Markdown."""
+    """Plan, measurement and their ratio, a line a size, Markdown.
+
+    Where the rates of the machine changed meanwhile, the times say nothing.
+    """
+    from train.recipe import RECIPES
+
     names = ["size", "products", "memory, GB", *(f"{name}, s" for name, _ in PAIRS)]
+    names.append("GFLOP/s before, after")
     lines = [names, ["---"] * len(names)]
     for row in rows:
         plan, real = row["plan"], row["real"]
         pairs = [(plan["peak_bytes"] / 1e9, max(real["peak_bytes"].values()) / 1e9)]
-        pairs += [(plan["times"][planned], real["seconds"][name]) for name, planned in PAIRS]
+        times = dict(plan["times"])
+        times["rehearsal_seconds"] /= RECIPES["rehearsed"].rehearsals_of(plan["parameters"])
+        pairs += [(times[planned], real["seconds"][name]) for name, planned in PAIRS]
         cells = [f"{p:.3g} / {r:.3g} ({100 * (p / r - 1):+.0f} %)" for p, r in pairs]
+        rates = [rate["product_flops"] / 1e9 for rate in (plan["machine"], row["machine_after"])]
+        cells.append(f"{rates[0]:.0f}, {rates[1]:.0f}")
         lines.append([row["size"], _kind(row), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -183,7 +217,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Measures, or shows what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("measure", "live", "show"))
+    parser.add_argument("what", choices=("measure", "live", "machine", "show"))
     parser.add_argument("--size", action="append", default=[])
     parser.add_argument("--dtype", default="bfloat16")
     parser.add_argument("--remat", action="store_true")
@@ -193,6 +227,8 @@ def main() -> None:
     given = parser.parse_args()
     if given.what == "live":
         print(json.dumps(live(given.size[0], given.dtype, given.remat, given.workdir)))
+    elif given.what == "machine":
+        print(json.dumps(machine(given.dtype)))
     elif given.what == "measure":
         for size in given.size:
             row = measure(size, given.dtype, given.remat, given.workdir)

@@ -158,11 +158,13 @@ SMALL = [f"--{name}={value}" for name, value in DIMENSIONS.items()]
 
 
 def test_a_plan_is_one_object_and_leaves_nothing(mode):
-    code, out, err = mode(*SMALL, "--json")
+    code, out, err = mode(*SMALL, "--moments=int8", "--json")
     assert (code, err) == (0, "")
     record = json.loads(out)
     assert record["event"] == "memory_plan" and record["store"] == "ram"
     assert record["peak_bytes"] > record["ram"]["framework"] > 100e6
+    # Both moments of a parameter, a scale for every 16 to 64 of them, and counts.
+    assert 2 < record["ram"]["moments"] / record["parameters"] < 2.2
     assert all(rate > 0 for rate in record["machine"].values())
     assert record["times"]["lesson_seconds"] > 0
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from train.checkpoint import save_checkpoint
+from train.checkpoint import remove_checkpoint, save_checkpoint
 from train.lanes import Lanes
 from train.record_file import RECORDS, RecordFile, open_records
 from train.record_layout import Place
@@ -24,6 +24,7 @@ ROWS, INNER, OUTER = 1536, 1024, 4096
 NARROW_ROWS = 5
 MEMORY_BYTES, DISK_BYTES, SAVED_BYTES = 2**28, 2**29, 2**27
 SAVED_ARRAYS = 128
+SAVES = 3
 # Of an array in the measured file, as in a large model's layers.
 ARRAY_BYTES = 2**24
 SECONDS_EACH = 1.5
@@ -141,7 +142,7 @@ def _disk_rates(folder: Path) -> tuple[float, float]:
     try:
         os.posix_fallocate(descriptor, 0, total)
         started = time.perf_counter()
-        records.write(records.pack(dict.fromkeys(names, values), lanes, ()), lanes)
+        records.write(records.pack(dict.fromkeys(names, values), lanes), lanes)
         records.sync()
         written = total / (time.perf_counter() - started)
         started = time.perf_counter()
@@ -153,17 +154,19 @@ def _disk_rates(folder: Path) -> tuple[float, float]:
 
 def _save_rate(folder: Path) -> tuple[float, float]:
     """Bytes per second of a checkpoint, and seconds for every array besides."""
+    trees = [
+        [jax.random.normal(jax.random.key(n), (8, size // count // 32)) for n in range(count)]
+        for count, size in ((SAVED_ARRAYS, 2**19), (8, SAVED_BYTES))
+    ]
+    jax.block_until_ready(trees)
+    seconds: list[list[float]] = [[], []]
     # The first one starts what a later one finds running.
-    seconds = []
-    for event, (count, size) in enumerate(((1, 2**12), (SAVED_ARRAYS, 2**19), (8, SAVED_BYTES))):
-        tree = [
-            jax.random.normal(jax.random.key(number), (8, size // count // 32))
-            for number in range(count)
-        ]
-        jax.block_until_ready(tree)
+    for event, tree in enumerate([trees[0]] + trees * SAVES):
         started = time.perf_counter()
         save_checkpoint(folder, tree, event=event, metadata={})
-        seconds.append(time.perf_counter() - started)
-    _, many, large = seconds
+        if event:
+            seconds[(event - 1) % 2].append(time.perf_counter() - started)
+        remove_checkpoint(folder, event)
+    many, large = map(statistics.median, seconds)
     each = many / SAVED_ARRAYS
     return SAVED_BYTES / max(large - 8 * each, 1e-3), each
