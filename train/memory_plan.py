@@ -174,7 +174,7 @@ def _parts(config: StepConfig, costs: Activities, around: Surroundings) -> dict[
         "copy": _copy_bytes(config),
         "residuals": _most(costs, "_block_forward"),
         "logits": _most(costs, "_head_forward"),
-        "gradients": _most(costs, "_block_backward"),
+        "gradients": _most(costs, "_block_backward") + _gradient_bytes(config),
         "cache": costs.cache_bytes,
         "framework": around.framework_bytes,
     }
@@ -219,8 +219,14 @@ def _recomputed(config: StepConfig, costs: Activities, rows: int) -> int:
     together = 1 if config.remat else model.n_layers
     one_layer = by_name["_block_forward"].held_bytes // together
     return inputs + max(
-        one_layer + by_name["_block_backward"].held_bytes, by_name["_head_forward"].held_bytes
+        one_layer + by_name["_block_backward"].held_bytes + _gradient_bytes(config),
+        by_name["_head_forward"].held_bytes,
     )
+
+
+def _gradient_bytes(config: StepConfig) -> int:
+    """What the gradients of a layer take, every layer's in the same memory."""
+    return tree_bytes(abstract_state(config.model, config.optimizer).params["blocks"][0])
 
 
 def _times(
