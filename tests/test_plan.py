@@ -93,14 +93,25 @@ def test_residuals_made_again_take_less_memory_and_more_products():
     assert again.all.flops > 1.2 * kept.all.flops
 
 
+SLOW = Machine(
+    product_flops=1e9, small_flops=5e8, narrow_bytes=1e8, moved_bytes=1e8, disk_read_bytes=1e4,
+    disk_write_bytes=5e3, save_bytes=1e8, save_seconds=0.1,
+)  # fmt: skip
+
+
+def test_products_are_slower_the_narrower_they_are():
+    machine = SLOW
+    assert machine.flops_at(320) == pytest.approx(5e8)
+    assert machine.flops_at(100) == pytest.approx(5e8)
+    assert machine.flops_at(1024) == machine.flops_at(4096) == pytest.approx(1e9)
+    assert 5e8 < machine.flops_at(400) < machine.flops_at(640) < 1e9
+
+
 @pytest.fixture
 def planned():
     """A function from memory to the plan of a small model on a slow machine."""
     around = Surroundings(
-        machine=Machine(
-            product_flops=1e9, narrow_bytes=1e8, moved_bytes=1e8, disk_read_bytes=1e4,
-            disk_write_bytes=5e3, save_bytes=1e8, save_seconds=0.1,
-        ),
+        machine=SLOW,
         framework_bytes=1_000_000, memory_bytes=None, checkpoint_seconds=5.0,
         checkpoint_share=8.0, reply_tokens=40, recipe=RECIPE,
     )  # fmt: skip

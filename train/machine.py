@@ -21,6 +21,8 @@ from train.record_layout import Place
 
 # Sides of the matrices and bytes of the arrays and the file that are used for measuring.
 ROWS, INNER, OUTER = 1536, 1024, 4096
+# As in a 10m model: less of the time goes into multiplying.
+SMALL_INNER, SMALL_OUTER = 320, 896
 NARROW_ROWS = 5
 MEMORY_BYTES, DISK_BYTES, SAVED_BYTES = 2**28, 2**29, 2**27
 SAVED_ARRAYS = 128
@@ -34,7 +36,8 @@ SECONDS_EACH = 1.5
 class Machine:
     """Rates, medians over some seconds: operations or bytes per second.
 
-    `product_flops` is of large matrix products with inputs of the measured dtype, `narrow_bytes`
+    `product_flops` is of large matrix products with inputs of the measured dtype, `small_flops` of
+    those of a narrow model, `narrow_bytes`
     how fast products with few rows go through matrices, `moved_bytes` memory read and written,
     `disk_read_bytes` and `disk_write_bytes` of a state on the disk, as it is moved there, its
     checksums and fsync included. A checkpoint of a state in memory takes `save_seconds` for every
@@ -42,12 +45,23 @@ class Machine:
     """
 
     product_flops: float
+    small_flops: float
     narrow_bytes: float
     moved_bytes: float
     disk_read_bytes: float
     disk_write_bytes: float
     save_bytes: float
     save_seconds: float
+
+    def flops_at(self, width: int) -> float:
+        """The rate of products whose inner axis is so wide.
+
+        What an operation takes besides multiplying is the less the wider the product: in proportion
+        to 1 / width between the two measured ones.
+        """
+        share = (1 / width - 1 / INNER) / (1 / SMALL_INNER - 1 / INNER)
+        large, small = 1 / self.product_flops, 1 / self.small_flops
+        return 1 / (large + min(max(share, 0.0), 1.0) * (small - large))
 
 
 def measure_machine(folder: Path, dtype: DTypeLike) -> Machine:
@@ -63,7 +77,9 @@ def measure_machine(folder: Path, dtype: DTypeLike) -> Machine:
     while not folder.exists():
         folder = folder.parent
     # The largest arrays first: XLA's threads let go of them a little after the last result.
-    narrow, moved, products = _narrow_rate(dtype), _memory_rate(), _product_rate(dtype)
+    narrow, moved = _narrow_rate(dtype), _memory_rate()
+    products = _product_rate(dtype, INNER, OUTER)
+    small = _product_rate(dtype, SMALL_INNER, SMALL_OUTER)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".plan") as name:
             written, read = _disk_rates(Path(name))
@@ -75,6 +91,7 @@ def measure_machine(folder: Path, dtype: DTypeLike) -> Machine:
         ) from error
     return Machine(
         product_flops=products,
+        small_flops=small,
         narrow_bytes=narrow,
         moved_bytes=moved,
         disk_read_bytes=read,
@@ -96,10 +113,10 @@ def _rate(amount: float, run: Callable[[], Any]) -> float:
     return amount / statistics.median(seconds)
 
 
-def _product_rate(dtype: DTypeLike) -> float:
-    left, right = (jnp.ones(shape, dtype) for shape in ((ROWS, INNER), (INNER, OUTER)))
+def _product_rate(dtype: DTypeLike, inner: int, outer: int) -> float:
+    left, right = (jnp.ones(shape, dtype) for shape in ((ROWS, inner), (inner, outer)))
     product = jax.jit(lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32))
-    return _rate(2.0 * ROWS * INNER * OUTER, lambda: product(left, right))
+    return _rate(2.0 * ROWS * inner * outer, lambda: product(left, right))
 
 
 def _narrow_rate(dtype: DTypeLike) -> float:

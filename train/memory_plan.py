@@ -234,11 +234,12 @@ def _times(
 ) -> Times:
     """The times when so many bytes of the state go over the disk, and of weights once more."""
     machine, recipe = around.machine, around.recipe
+    flops = machine.flops_at(config.model.d_model)
     state, parameters = _state_bytes(config), count_parameters(config.model)
     forward_read = forward / machine.disk_read_bytes
 
     def computed(cost: Cost) -> float:
-        return cost.flops / machine.product_flops + cost.moved_bytes / machine.moved_bytes
+        return cost.flops / flops + cost.moved_bytes / machine.moved_bytes
 
     def stepped(step: Costs) -> float:
         if not streamed:
