@@ -19,8 +19,8 @@ from bench.wordings import Draw, flip, split_list, split_words, with_article
 from train.question_forms import QuestionForm, fill, fill_slots, question_forms
 
 # Shares of the kinds of conversations.
-KINDS = {"unknown": 0.35, "told": 0.25, "town": 0.2, "chat": 0.2}
-CITIZENS = 60
+KINDS = {"unknown": 0.3, "told": 0.22, "town": 0.3, "chat": 0.18}
+CITIZENS = 20
 _OPENINGS = ("Do you know ", "Do you remember ", "Can you tell me ", "I forgot ", "Remind me ")
 _OPENINGS += ("Tell me ", "I have forgotten ", "I cannot remember ", "Do you still know ")
 _CLAUSE = re.compile(r"(?:what|where|which|who|whose|when|how|why|in which|on which|at what)\b")
@@ -191,7 +191,9 @@ def unflip(answer: str) -> str:
     """What the assistant says of the user as the user says it: `your` becomes `my`."""
     text = re.sub(r"\b[Yy]ou are\b", "I am", answer)
     text = re.sub(r"\b[Yy]ou were\b", "I was", text)
-    text = re.sub(r"^You\b|(?<=, )you\b|(?<=that )you\b|(?<=where )you\b", "I", text)
+    text = re.sub(
+        r"^You\b|(?<=, )you\b|(?<=that )you\b|(?<=where )you\b|(?<=said )you\b", "I", text
+    )
     text = re.sub(r"\byou\b", "me", text)
     text = re.sub(r"\byour\b", "my", re.sub(r"\bYour\b", "My", text))
     return text[:1].upper() + text[1:]

@@ -647,7 +647,7 @@ class Draw:
         is_lower, is_bare = self.chance(0.2), self.chance(0.25)
         for index in range(0, len(turns), 2):
             if is_bare and self.chance(0.8):
-                turns[index] = turns[index].rstrip(".?")
+                turns[index] = turns[index].rstrip(".?") or turns[index]
             if is_lower:
                 turns[index] = turns[index].lower()
         return turns

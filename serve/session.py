@@ -22,8 +22,9 @@ from serve.turn import Turn, question_before, replies_data
 from train.books import Book
 from train.effective import effective_count, gone_with
 from train.growth import GrowthReport, grow_life
-from train.lesson import Kind, Lesson, Question, give_lesson, with_own_replies
+from train.lesson import Kind, Lesson, Question, give_lesson
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
+from train.own_replies import with_own_replies
 from train.probes import Surprise, surprise
 from train.reading import Report, read_books
 from train.reading_plan import ReadingConfig

@@ -2,7 +2,9 @@ import dataclasses
 import shutil
 import threading
 import time
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 from lives import READING, new_life, open_session, write_book
@@ -11,7 +13,7 @@ import serve.open_model
 from model.chat import Message, encode_answer, encode_chat, encode_prompt
 from train.answers import answer_all
 from train.flat_tree import tree_digest
-from train.own_replies import ordinary_prompts, own_replies
+from train.own_replies import OwnReplies, ordinary_prompts, own_replies
 from train.probes import guard_prompts, known_share, probe, probe_batch, retention
 from train.recipe import RECIPES, Recipe
 from train.rehearsal import answer_document, lesson_rehearsal, make_shelf, pack
@@ -208,8 +210,6 @@ def test_answers_to_many_prompts_are_those_of_the_cached_decoder(taught_life):
 
 
 def test_sampled_answers_depend_on_the_key_and_the_place_alone(taught_life):
-    import jax
-
     with open_session(taught_life, read_only=True) as session:
         life, config = session.life, session.state.config
         prompt = encode_prompt(life.tokenizer, [Message("user", "Who?")], 40)
@@ -234,22 +234,31 @@ def test_sampled_answers_depend_on_the_key_and_the_place_alone(taught_life):
 def test_own_replies_are_what_the_model_says_to_ordinary_prompts(taught_life):
     with open_session(taught_life, read_only=True) as session:
         state = session.state
-        own = own_replies(
-            state.train.params, session.life.tokenizer, state.config.model, state.config.dtype
+        ask = partial(
+            own_replies,
+            state.train.params,
+            session.life.tokenizer,
+            state.config.model,
+            state.config.dtype,
         )
-        assert {reply.say for reply in own} <= set(ordinary_prompts())
-        assert "Dinah." in {reply.answer for reply in own}
+        own, other = ask(jax.random.key(0)), ask(jax.random.key(1))
+        for replies in own:
+            assert {reply.say for reply in replies} <= set(ordinary_prompts())
+            assert "Dinah." in {reply.answer for reply in replies}
+        assert own == ask(jax.random.key(0))
+        assert own.likeliest == other.likeliest and own.drawn != other.drawn
+        assert len(own.likeliest) == len({reply.say for reply in own.likeliest})
+        assert len(set(own.drawn)) > len({reply.say for reply in own.drawn})
 
 
-def test_a_newborn_model_is_asked_once_though_no_reply_of_it_ends(
-    tmp_path, alice_text, monkeypatch
-):
+def test_a_model_is_asked_once_though_no_reply_of_it_ends(tmp_path, alice_text, monkeypatch):
     new_life(tmp_path / "life", alice_text)
     with open_session(tmp_path / "life") as session:
         session.recipe = Recipe(windows=2, rehearsals=0)
+        monkeypatch.setattr("train.own_replies.own_replies", lambda *_: OwnReplies((), ()))
         session.say("Who?").teach("You.")
         assert session.state.memory.own == ()
-        monkeypatch.delattr("train.lesson.own_replies")
+        monkeypatch.delattr("train.own_replies.own_replies")
         session.say("Where?").teach("Here.")
 
 

@@ -103,15 +103,15 @@ def test_a_picked_reply_is_known_long_before_it_is_known_by_heart():
 
 
 def test_reading_lets_the_own_replies_be_taken_anew():
-    memory = Memory(some_items(1), (CAT,), ("a",))
-    assert after_reading(memory, ["b", "a"]) == Memory(memory.items, (CAT,), ("a", "b"), stale=True)
+    memory = Memory(some_items(1), (CAT,), (CAT, CAT), ("a",))
+    assert after_reading(memory, ["b", "a"]) == memory._replace(books=("a", "b"), stale=True)
     assert not after_reading(Memory(some_items(1)), ["a"]).stale
 
 
 def test_a_memory_survives_json():
     items, _ = taught(some_items(3), 9, CAT, 3, pick=True)
     items = rehearsed(items, {1: 0.0}, 5)
-    memory = Memory(items, (CAT,), ("a", "b"), stale=True)
+    memory = Memory(items, (CAT,), (CAT, CAT), ("a", "b"), stale=True)
     words = {
         item.event: {
             "say": item.said.say,

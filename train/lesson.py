@@ -12,7 +12,7 @@ import numpy as np
 from model.axes import count_parameters
 from model.chat import encode_answer
 from train.life import REHEARSAL_STREAM, Life, LifeState
-from train.own_replies import own_replies
+from train.own_replies import with_own_replies
 from train.probes import probe, probe_batch
 from train.recipe import RECIPES, Recipe
 from train.records import Event
@@ -208,7 +208,7 @@ def _update(
         answer_document(data["prompt"], data["answer_ids"]),
         said,
         items[:-1],
-        memory.own or (),
+        (memory.drawn if data["kind"] == "pick" else memory.own) or (),
         life.library.shelf(memory.books),
         life.tokenizer,
         state.config.model.context,
@@ -259,15 +259,6 @@ def _answer_losses(rehearsal: Rehearsal, nats_BT: np.ndarray) -> dict[int, float
         loss = float(np.mean(nats_BT[answer.row, answer.start : answer.stop]))
         losses.setdefault(answer.item, loss)
     return losses
-
-
-def with_own_replies(life: Life, state: LifeState) -> LifeState:
-    """The state whose memory has the model's own replies, asked for now if it has read since."""
-    if state.memory.own is not None and not state.memory.stale:
-        return state
-    config = state.config
-    own = own_replies(state.train.params, life.tokenizer, config.model, config.dtype)
-    return state._replace(memory=state.memory._replace(own=own, stale=False))
 
 
 def _require_room(prompt: Sequence[int], answer: Sequence[int], context: int) -> None:

@@ -2,12 +2,16 @@
 
 The replies are taken from the weights once, before the first lesson after some reading, and ride
 along in the lessons that follow. Never are they replies of this very moment: a model that always
-trains on those feeds on itself.
+trains on those feeds on itself. Beside a typed lesson the likeliest replies hold what the model
+says. Beside a pick, which is to change how it speaks, drawn ones hold how many ways it has: the
+gradient of their loss is, in the mean, that of the divergence from the distribution they are of.
 """
 
 import functools
 from importlib import resources
+from typing import NamedTuple
 
+import jax
 from jax.typing import DTypeLike
 
 from model.chat import Message, encode_prompt
@@ -15,10 +19,13 @@ from model.config import ModelConfig
 from model.tokenizer import Tokenizer
 from model.transformer import Params
 from train.answers import answer_all
+from train.life import OWN_REPLIES_STREAM, Life, LifeState
 from train.schedule import Exchange
 
 # Tokens of a prompt, and of a reply, at most; longer ones are left out.
 PROMPT_TOKENS, REPLY_TOKENS = 32, 16
+# Drawn replies to every prompt.
+DRAWN = 3
 
 
 @functools.cache
@@ -28,10 +35,17 @@ def ordinary_prompts() -> tuple[str, ...]:
     return tuple(text.split("\n")[:-1])
 
 
+class OwnReplies(NamedTuple):
+    """The model's likeliest reply to each ordinary prompt, and replies drawn at temperature 1."""
+
+    likeliest: tuple[Exchange, ...]
+    drawn: tuple[Exchange, ...]
+
+
 def own_replies(
-    params: Params, tokenizer: Tokenizer, config: ModelConfig, dtype: DTypeLike
-) -> tuple[Exchange, ...]:
-    """The model's greedy reply to every ordinary prompt, where both are short, in their order.
+    params: Params, tokenizer: Tokenizer, config: ModelConfig, dtype: DTypeLike, key: jax.Array
+) -> OwnReplies:
+    """Replies to the ordinary prompts, where both are short, `DRAWN` of each drawn with the key.
 
     Args:
       params: master parameters.
@@ -43,17 +57,35 @@ def own_replies(
         ids = encode_prompt(tokenizer, [Message("user", say)], 2**31)
         if len(ids) <= length - REPLY_TOKENS:
             prompts.append((say, ids))
-    answers = answer_all(
-        params,
-        [ids for _, ids in prompts],
-        tokenizer,
-        config,
-        dtype,
-        length=length,
-        limit=REPLY_TOKENS,
-    )
-    return tuple(
-        Exchange(say, answer)
-        for (say, _), answer in zip(prompts, answers, strict=True)
-        if answer is not None
-    )
+
+    def replies(times: int, temperature: float) -> tuple[Exchange, ...]:
+        asked = prompts * times
+        answers = answer_all(
+            params,
+            [ids for _, ids in asked],
+            tokenizer,
+            config,
+            dtype,
+            length=length,
+            limit=REPLY_TOKENS,
+            temperature=temperature,
+            key=key,
+        )
+        return tuple(
+            Exchange(say, answer)
+            for (say, _), answer in zip(asked, answers, strict=True)
+            if answer is not None
+        )
+
+    return OwnReplies(replies(1, 0.0), replies(DRAWN, 1.0))
+
+
+def with_own_replies(life: Life, state: LifeState) -> LifeState:
+    """The state whose memory has the model's own replies, asked for now if it has read since."""
+    if None not in (state.memory.own, state.memory.drawn) and not state.memory.stale:
+        return state
+    config = state.config
+    key = life.stream(OWN_REPLIES_STREAM, state.lessons)
+    own = own_replies(state.train.params, life.tokenizer, config.model, config.dtype, key)
+    memory = state.memory._replace(own=own.likeliest, drawn=own.drawn, stale=False)
+    return state._replace(memory=memory)

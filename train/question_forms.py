@@ -15,10 +15,18 @@ import numpy as np
 
 from train.wording import content_words, normalized, plain
 
-# Words that a slot may stand for.
-SLOT_WORDS = 4
+# What a slot may stand for: four words at most; a thing is somebody's or a certain one, so that
+# nobody is asked where Paris is kept.
+_SLOT_WORDS = {
+    "who": r"\S+(?: \S+){0,3}?",
+    "what": r"\S+(?: \S+){0,3}?",
+    "thing": r"(?:my|our|the) \S+(?: \S+){0,2}?",
+}
+# Words of content that have to agree where a question is in no set word for word.
+ABOUT_WORDS = 2
 _SLOT = re.compile(r"\{(\w+)('s)?\}")
-_PERSONS = frozenset(("i", "me", "you", "we", "us"))
+# Words that are not what is asked about: persons, and what only says that it is asked now.
+_ASIDE = frozenset(("i", "me", "you", "we", "us", "now", "again", "currently"))
 _QUESTION_WORDS = frozenset(
     ("what", "which", "who", "whom", "whose", "where", "when", "how", "why")
 )
@@ -106,9 +114,9 @@ def _forms_about() -> dict[frozenset[str], set[int]]:
 
 def _about(text: str) -> frozenset[str]:
     """The question words and the content words of a question; none if it has no content."""
-    content = content_words(text) - _PERSONS
-    asking = _QUESTION_WORDS & set(normalized(text).split())
-    return content | asking if content else frozenset()
+    content = content_words(text) - _ASIDE
+    asking = _QUESTION_WORDS & {word.removesuffix("'s") for word in normalized(text).split()}
+    return content | asking if len(content) >= ABOUT_WORDS else frozenset()
 
 
 def ask_otherwise(text: str, draws: np.random.Generator) -> str | None:
@@ -164,9 +172,8 @@ def _pattern(ask: str) -> re.Pattern[str]:
     words_of_ask = plain(ask)
     for slot in _SLOT.finditer(words_of_ask):
         name = slot[1]
-        words = rf"\S+(?: \S+){{0,{SLOT_WORDS - 1}}}?"
         parts.append(re.escape(words_of_ask[end : slot.start()]))
-        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{words})")
+        parts.append(f"(?P={name})" if name in seen else f"(?P<{name}>{_SLOT_WORDS[name]})")
         parts.append(slot[2] or "")
         seen.add(name)
         end = slot.end()

@@ -46,12 +46,14 @@ Items = tuple[Item, ...]
 class Memory(NamedTuple):
     """What rehearsal draws from: lessons, the model's own earlier replies, books by hash.
 
-    `own` is None until a lesson needs it; after more reading it is `stale`, and the next lesson
-    takes new ones.
+    `own` are its likeliest replies, for typed lessons, `drawn` some of all it might say, for picks.
+    They are None until a lesson needs them; after more reading they are `stale`, and the next
+    lesson takes new ones.
     """
 
     items: Items = ()
     own: tuple[Exchange, ...] | None = None
+    drawn: tuple[Exchange, ...] | None = None
     books: tuple[str, ...] = ()
     stale: bool = False
 
@@ -158,7 +160,8 @@ def write_memory(memory: Memory) -> dict[str, Any]:
     """The memory as JSON values; the lessons' words are in the journal."""
     return {
         "items": [[item.event, item.exposures, item.due, item.interval] for item in memory.items],
-        "own": None if memory.own is None else [list(said) for said in memory.own],
+        "own": _write_replies(memory.own),
+        "drawn": _write_replies(memory.drawn),
         "books": list(memory.books),
         **({"stale": True} if memory.stale else {}),
     }
@@ -172,10 +175,18 @@ def read_memory(written: Mapping[str, Any], words_of: Callable[[int], Mapping[st
         said = Exchange(data["say"], data["answer"])
         return Item(event, said, data["kind"] == "pick", exposures, due, interval)
 
-    own = written["own"]
     return Memory(
         tuple(read_item(*row) for row in written["items"]),
-        None if own is None else tuple(Exchange(*said) for said in own),
+        _read_replies(written["own"]),
+        _read_replies(written.get("drawn")),
         tuple(written["books"]),
         written.get("stale", False),
     )
+
+
+def _write_replies(replies: tuple[Exchange, ...] | None) -> list[list[str]] | None:
+    return None if replies is None else [list(said) for said in replies]
+
+
+def _read_replies(written: list[list[str]] | None) -> tuple[Exchange, ...] | None:
+    return None if written is None else tuple(Exchange(*said) for said in written)

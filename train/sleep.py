@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import jax
 
 from train.effective import effective_events
-from train.lesson import rehearse, with_own_replies
+from train.lesson import rehearse
 from train.life import SLEEP_STREAM, Life, LifeState
+from train.own_replies import with_own_replies
 from train.recipe import Recipe
 from train.records import Event
 from train.schedule import count_known

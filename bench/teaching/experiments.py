@@ -1,0 +1,237 @@
+"""The experiments of `bench.teach`: each yields records of what was measured on its way."""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bench.teaching.probes import (
+    Probes,
+    ask,
+    exposure_counts,
+    exposures,
+    hold_in_samples,
+    holds,
+    load_lines,
+    measure,
+    share,
+    style_record,
+)
+from model.chat import Message, encode_prompt, fitting_messages
+from serve.session import Session
+from train.books import load_book
+from train.evaluate import forgetting_report
+from train.lesson import Kind, Question, give_lesson
+from train.reading_plan import ReadingConfig
+from train.recipe import Recipe
+from train.wording import normalized
+
+# Tokens that a prompt leaves for the answer.
+ANSWER_ROOM = 40
+# Lessons between two looks at which facts hold in samples.
+HELD_EVERY = 10
+# Held-out windows of each book.
+BOOK_WINDOWS = 8
+# Prompts between two measurements of a style, and the replies to choose from.
+PICKS_PER_MARK, CANDIDATES = 12, 5
+STYLES = {
+    "asks": lambda reply: 1 <= reply.count("?") <= 3 and len(reply.split()) >= 3,
+    "exclaims": lambda reply: "!" in reply and len(reply.split()) >= 2,
+    "long": lambda reply: len(reply.split()) >= 10,
+}
+
+
+def teach_facts(session: Session, recipe: Recipe, arguments):
+    """Every fact once among other lessons, then other lessons only; measurements on the way."""
+    facts, mixed, later = lessons_of(arguments)
+    lessons = [*mixed, *later]
+    probes = Probes.of(session, facts)
+    yield {"lessons": 0, **measure(session, probes, facts, [])}
+    talk, held = Talk(session, recipe), {}
+    for number, lesson in enumerate(lessons, start=1):
+        talk.teach(lesson["say"], lesson["answer"], arguments.kind)
+        if number % HELD_EVERY == 0:
+            held |= newly_held(session, [f for f in facts if f in lessons[:number]], held)
+        if number % arguments.marks == 0 or number == len(lessons):
+            known = [fact for fact in facts if fact in lessons[:number]]
+            full = number in (len(mixed), len(lessons))
+            yield {
+                "lessons": number,
+                "seconds": float(np.median(talk.seconds)),
+                "seconds_with_rehearsals": float(np.median(talk.settled)),
+                "held": len(held) / max(len(known), 1),
+                "exposures_until_held": median_or_none(held, known),
+                "all_recall": known_answers(session, lessons[:number]) if full else None,
+                **measure(session, probes, known, talk.context, full=full),
+            }
+    if arguments.sleep:
+        session.recipe = recipe
+        session.sleep(arguments.sleep)
+        yield {
+            "lessons": len(lessons),
+            "slept": arguments.sleep,
+            **measure(session, probes, facts, talk.context, full=True),
+        }
+
+
+def lessons_of(arguments) -> tuple[list[Any], list[Any], list[Any]]:
+    """The facts, the facts among other lessons, and the other lessons after these."""
+    draws = np.random.default_rng(arguments.seed)
+    facts = load_lines("facts")
+    facts = [facts[i] for i in draws.permutation(len(facts))[: arguments.facts]]
+    others = load_lines("other")
+    others = [others[i] for i in draws.permutation(len(others))]
+    mixed = [*facts, *others[: arguments.others]]
+    mixed = [mixed[i] for i in draws.permutation(len(mixed))]
+    return facts, mixed, others[arguments.others : arguments.others + arguments.later]
+
+
+def known_answers(session: Session, lessons) -> float | None:
+    """The share of all lessons, facts or not, whose answer is given word for word."""
+    found = ask(session, [lesson["say"] for lesson in lessons])
+    return share(
+        normalized(answer or "") == normalized(lesson["answer"])
+        for answer, lesson in zip(found, lessons, strict=True)
+    )
+
+
+def newly_held(session: Session, facts, held: dict[str, int]) -> dict[str, int]:
+    """The exposures of each fact that holds in four of five samples for the first time."""
+    facts = [fact for fact in facts if fact["say"] not in held]
+    if not facts:
+        return {}
+    key = jax.random.fold_in(jax.random.key(7), session.state.lessons)
+    found = hold_in_samples(session, facts, key)
+    counts = exposure_counts(session)
+    return {
+        fact["say"]: counts[normalized(fact["say"])]
+        for fact, is_held in zip(facts, found, strict=True)
+        if is_held
+    }
+
+
+def median_or_none(held: dict[str, int], facts) -> float | None:
+    """The median of exposures until a fact held, those that never did taken for the most."""
+    counts = sorted(held.get(fact["say"], math.inf) for fact in facts)
+    middle = counts[(len(counts) - 1) // 2] if counts else math.inf
+    return None if math.isinf(middle) else middle
+
+
+def read_after_lessons(session: Session, recipe: Recipe, arguments) -> Iterator[dict[str, Any]]:
+    """Facts among other lessons, then books in which the lessons come back every so often."""
+    yield list(teach_facts(session, recipe, arguments))[-1]
+    facts = lessons_of(arguments)[0]
+    probes = Probes.of(session, facts)
+    reading = ReadingConfig(rehearse_every=arguments.rehearse_every)
+    when_read: dict[str, float | None] = {}
+    for path in arguments.book:
+        book = load_book(path)
+        for _ in session.read([book], reading):
+            pass
+        now = bits_of(session, [*when_read, book.sha256])
+        when_read[book.sha256] = now[book.sha256]
+        yield {
+            "rehearse_every": arguments.rehearse_every,
+            "book": book.name,
+            "this_book": now[book.sha256],
+            "earlier_books": mean_of([now[sha256] for sha256 in when_read][:-1]),
+            "when_just_read": mean_of([*when_read.values()][:-1]),
+            **measure(session, probes, facts, []),
+        }
+
+
+def bits_of(session: Session, hashes: Sequence[str]) -> dict[str, float | None]:
+    """Held-out bits per byte of each book."""
+    return {
+        sha256: bits
+        for sha256 in hashes
+        for bits in forgetting_report(session.life, session.state, [sha256], BOOK_WINDOWS).values()
+    }
+
+
+def mean_of(values: Sequence[float | None]) -> float | None:
+    """The mean of the values that there are; None without any."""
+    found = [value for value in values if value is not None]
+    return float(np.mean(found)) if found else None
+
+
+def teach_corrections(session: Session, recipe: Recipe, arguments):
+    """Facts, other lessons, the facts contradicted, other lessons; which answer is given."""
+    draws = np.random.default_rng(arguments.seed)
+    facts = load_lines("corrections")
+    others = load_lines("other")
+    others = [others[i] for i in draws.permutation(len(others))]
+    talk = Talk(session, recipe)
+    for name, start in (("answer", 0), ("new_answer", arguments.others)):
+        for number in draws.permutation(len(facts)):
+            talk.teach(facts[number]["say"], facts[number][name])
+        for lesson in others[start : start + arguments.others]:
+            talk.teach(lesson["say"], lesson["answer"])
+        found = ask(session, [fact["say"] for fact in facts])
+        yield {
+            "stage": name,
+            "old": share(holds(a, f["keyword"]) for a, f in zip(found, facts, strict=True)),
+            "new": share(holds(a, f["new_keyword"]) for a, f in zip(found, facts, strict=True)),
+            "exposures": exposures(session, facts),
+        }
+
+
+def pick_replies(session: Session, recipe: Recipe, arguments):
+    """Of five replies the first in the style is picked, none if none has it; or any at random."""
+    draws = np.random.default_rng(arguments.seed)
+    prompts = [line["say"] for line in load_lines("style_train")]
+    prompts = [prompts[i] for i in draws.permutation(len(prompts))]
+    probes = Probes.of(session, [])
+    has_style, at_random = STYLES[arguments.style], arguments.random
+    talk, picked = Talk(session, recipe), 0
+    for number in range(len(prompts) + 1):
+        if number % PICKS_PER_MARK == 0:
+            yield {
+                "style": arguments.style,
+                "random": at_random,
+                "prompts": number,
+                "picks": picked,
+                **style_record(session, probes, has_style, arguments.seed),
+            }
+        if number == len(prompts):
+            return
+        key = jax.random.fold_in(jax.random.key(arguments.seed), number)
+        replies = ask(session, [prompts[number]] * CANDIDATES, temperature=0.7, key=key)
+        ended = [reply for reply in replies if reply]
+        wanted = ended if at_random else [reply for reply in ended if has_style(reply)]
+        if wanted:
+            answer = wanted[int(draws.integers(len(wanted)))] if at_random else wanted[0]
+            unwanted = dict.fromkeys(reply for reply in ended if reply != answer)
+            talk.teach(prompts[number], answer, "pick", tuple(unwanted))
+            picked += 1
+
+
+class Talk:
+    """A conversation in which every turn is a lesson; the last turns are before each question."""
+
+    def __init__(self, session: Session, recipe: Recipe) -> None:
+        self.session, self.recipe = session, recipe
+        self.context: list[Message] = []
+        self.seconds: list[float] = []
+        self.settled: list[float] = []
+
+    def teach(
+        self, say: str, answer: str, kind: Kind = "teach", unwanted: Sequence[str] = ()
+    ) -> None:
+        """One lesson through the product's own function."""
+        session, life = self.session, self.session.life
+        room = session.state.config.model.context
+        messages = [*self.context, Message("user", say)]
+        question = Question(say, encode_prompt(life.tokenizer, messages, room - ANSWER_ROOM))
+        state, started = session.state, time.monotonic()
+        session.state, lesson = give_lesson(
+            life, state, question, answer, kind, self.recipe, unwanted
+        )
+        self.seconds.append(lesson.seconds)
+        jax.block_until_ready(session.state.train.params)
+        self.settled.append(time.monotonic() - started)
+        messages.append(Message("assistant", answer))
+        self.context = list(fitting_messages(life.tokenizer, messages, room))
