@@ -62,8 +62,9 @@ def run_arm(settings, config, shelf, held_out, tokenizer, minutes):
     """Trains one arm and yields its measurements."""
     names = ("b1", "b2", "weight_decay", "clip_norm")
     given = {name: float(settings[name]) for name in names if name in settings}
-    optimizer = OptimizerConfig(**given)
-    step = StepConfig(config, optimizer, jnp.dtype(settings.get("dtype", "bfloat16")))
+    optimizer = OptimizerConfig(**given, moments=settings.get("moments", "float32"))
+    dtype, remat = jnp.dtype(settings.get("dtype", "bfloat16")), "remat" in settings
+    step = StepConfig(config, optimizer, dtype, remat=remat)
     peak, warmup = float(settings["learning_rate"]), int(settings.get("warmup_steps", 100))
     state = init_state(config, optimizer, jax.random.key(int(settings.get("seed", 0))))
     spent, done, pass_, tokens = 0.0, 0, 0, 0

@@ -1,6 +1,6 @@
 """`--mode=plan` beside what a newborn model of each size really took (docs/memory.md).
 
-    python -m bench.plan measure --size=10m --size=50m [--results=bench/plan.jsonl]
+    python -m bench.plan measure --size=10m --size=50m [--dtype=float32 --remat]
     python -m bench.plan show [--results=bench/plan.jsonl --out=docs/memory.png]
 
 `measure` asks for the plan and then lets a model read, reply, learn, rehearse and save, each in a
@@ -11,9 +11,11 @@ of each size and draws it.
 import argparse
 import dataclasses
 import json
+import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,7 +49,7 @@ class Phases:
         sys.stderr.write(f"{name}: {self.seconds[name]:.2f} s, {peak_bytes() / 1e9:.3f} GB\n")
 
 
-def live(size: str, dtype: str, workdir: Path) -> dict[str, Any]:
+def live(size: str, dtype: str, remat: bool, workdir: Path) -> dict[str, Any]:
     """Seconds and peak bytes of the first minutes of a newborn model, lived in this process."""
     from serve.allocator import keep_freed_memory
     from serve.compile_cache import use_compile_cache
@@ -55,6 +57,7 @@ def live(size: str, dtype: str, workdir: Path) -> dict[str, Any]:
     from serve.starter import starter_files
     from train.books import load_book
     from train.reading_plan import ReadingConfig
+    from train.store import StoreConfig
 
     keep_freed_memory()
     use_compile_cache()
@@ -62,8 +65,12 @@ def live(size: str, dtype: str, workdir: Path) -> dict[str, Any]:
     books = [load_book(path) for path in starter_files()]
     with phase("open"):
         _bear(size, dtype, workdir, books)
-        session = Session.open(workdir)
+        session = Session.open(workdir, store=StoreConfig(kind="ram", remat=remat))
     with session:
+
+        def updates() -> int:
+            return int(session.present.train.opt_state["norm_out"][1].count)
+
         # A newborn's own replies never end, so that every lesson would ask for them in vain.
         session.recipe = dataclasses.replace(session.recipe, own=0)
         reports: list[Any] = []
@@ -89,9 +96,13 @@ def live(size: str, dtype: str, workdir: Path) -> dict[str, Any]:
                 turn = session.say(PROMPT)
             with phase("lesson"):
                 lesson = turn.teach(ANSWER)
+            before = updates()
             with phase("rehearsals"):
                 session.settle()
+        # As many as are due, which the plan counts as the most there can be.
+        made = updates() - before
     seconds = phase.seconds | {"reading step": step_seconds, "lesson": lesson.seconds}
+    seconds["rehearsal"] = seconds["rehearsals"] / made
     return {"seconds": seconds, "peak_bytes": phase.peak_bytes}
 
 
@@ -109,39 +120,68 @@ def _bear(size: str, dtype: str, workdir: Path, books: list[Any]) -> None:
     create_life(workdir, config, seed=0, texts=texts).close()
 
 
-def measure(size: str, dtype: str, workdir: Path) -> dict[str, Any]:
+def measure(size: str, dtype: str, remat: bool, workdir: Path) -> dict[str, Any]:
     """The plan of a size and what it really took."""
     flags = [f"--size={size}", f"--dtype={dtype}", f"--workdir={workdir}"]
+    flags += ["--remat"] * remat
     plan = _json([sys.executable, "-m", "serve.main", "--mode=plan", "--json", *flags])
-    real = _json([sys.executable, "-m", "bench.plan", "live", *flags])
+    with tempfile.TemporaryDirectory() as cache:
+        # Everything is compiled anew, as the plan has it.
+        live = [sys.executable, "-m", "bench.plan", "live", *flags]
+        real = _json(live, os.environ | {"XDG_CACHE_HOME": cache})
     shutil.rmtree(workdir)
-    return {"size": size, "dtype": dtype, "plan": plan, "real": real}
+    again = _json([sys.executable, "-m", "bench.plan", "machine", *flags])
+    row = {"size": size, "dtype": dtype, "remat": remat, "plan": plan, "real": real}
+    return row | {"machine_after": again}
 
 
-def _json(command: list[str]) -> dict[str, Any]:
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+def _json(command: list[str], env: dict[str, str] | None = None) -> dict[str, Any]:
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, env=env).stdout)
+
+
+def machine(dtype: str) -> dict[str, float]:
+    """The rates of the machine at this moment, in a process of its own."""
+    import jax.numpy as jnp
+
+    from train.machine import measure_machine
+
+    return dataclasses.asdict(measure_machine(Path(), jnp.dtype(dtype)))
 
 
 PAIRS = (
     ("replies", "replies_seconds"),
     ("lesson", "lesson_seconds"),
-    ("rehearsals", "rehearsal_seconds"),
+    ("rehearsal", "rehearsal_seconds"),
     ("reading step", "reading_step_seconds"),
     ("save", "save_seconds"),
 )
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """Plan, measurement and their ratio, a line a size; lessons with their rehearsals, Markdown."""
-    names = ["size", "dtype", "memory, GB", *(f"{name}, s" for name, _ in PAIRS)]
+    """Plan, measurement and their ratio, a line a size, Markdown.
+
+    Where the rates of the machine changed meanwhile, the times say nothing.
+    """
+    from train.recipe import RECIPES
+
+    names = ["size", "products", "memory, GB", *(f"{name}, s" for name, _ in PAIRS)]
+    names.append("GFLOP/s before, after")
     lines = [names, ["---"] * len(names)]
     for row in rows:
         plan, real = row["plan"], row["real"]
         pairs = [(plan["peak_bytes"] / 1e9, max(real["peak_bytes"].values()) / 1e9)]
-        pairs += [(plan["times"][planned], real["seconds"][name]) for name, planned in PAIRS]
+        times = dict(plan["times"])
+        times["rehearsal_seconds"] /= RECIPES["rehearsed"].rehearsals_of(plan["parameters"])
+        pairs += [(times[planned], real["seconds"][name]) for name, planned in PAIRS]
         cells = [f"{p:.3g} / {r:.3g} ({100 * (p / r - 1):+.0f} %)" for p, r in pairs]
-        lines.append([row["size"], row["dtype"], *cells])
+        rates = [rate["product_flops"] / 1e9 for rate in (plan["machine"], row["machine_after"])]
+        cells.append(f"{rates[0]:.0f}, {rates[1]:.0f}")
+        lines.append([row["size"], _kind(row), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _kind(row: dict[str, Any]) -> str:
+    return row["dtype"] + ", remat" * row.get("remat", False)
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -177,25 +217,28 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def main() -> None:
     """Measures, or shows what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("measure", "live", "show"))
+    parser.add_argument("what", choices=("measure", "live", "machine", "show"))
     parser.add_argument("--size", action="append", default=[])
     parser.add_argument("--dtype", default="bfloat16")
+    parser.add_argument("--remat", action="store_true")
     parser.add_argument("--workdir", type=Path, default=Path("plan-life"))
     parser.add_argument("--results", type=Path, default=Path("bench/plan.jsonl"))
     parser.add_argument("--out", type=Path, default=Path("docs/memory.png"))
     given = parser.parse_args()
     if given.what == "live":
-        print(json.dumps(live(given.size[0], given.dtype, given.workdir)))
+        print(json.dumps(live(given.size[0], given.dtype, given.remat, given.workdir)))
+    elif given.what == "machine":
+        print(json.dumps(machine(given.dtype)))
     elif given.what == "measure":
         for size in given.size:
-            row = measure(size, given.dtype, given.workdir)
+            row = measure(size, given.dtype, given.remat, given.workdir)
             with given.results.open("a") as results:
                 results.write(json.dumps(row) + "\n")
     else:
         rows = [json.loads(line) for line in given.results.read_text().splitlines()]
-        last = list({(row["dtype"], row["size"]): row for row in rows}.values())
+        last = list({(_kind(row), row["size"]): row for row in rows}.values())
         print(table(last))
-        draw([row for row in last if row["dtype"] == "bfloat16"], given.out)
+        draw([row for row in last if _kind(row) == "bfloat16"], given.out)
 
 
 if __name__ == "__main__":

@@ -41,13 +41,18 @@ class Plan(NamedTuple):
 
 
 def plan_growth(
-    old: ModelConfig, ratios: Mapping[str, float], sizes: Mapping[str, int] | None = None
+    old: ModelConfig,
+    ratios: Mapping[str, float],
+    sizes: Mapping[str, int] | None = None,
+    *,
+    state_bytes: float = STATE_BYTES,
 ) -> Plan:
     """The plan of a growth by ratios, by target sizes, or both.
 
     Args:
       ratios: by the names of RATIOS; `ffn` goes before `width` for the feed-forward part.
       sizes: target sizes by field, which go before ratios.
+      state_bytes: of a parameter and its moments.
 
     Raises:
       ValueError: nothing would grow, something would shrink, or a ratio makes a fraction.
@@ -69,8 +74,8 @@ def plan_growth(
         new=new,
         parameters_before=before,
         parameters_after=after,
-        state_bytes=STATE_BYTES * after,
-        extra_bytes=STATE_BYTES * (after - before) + 8 * _largest_leaf(new),
+        state_bytes=math.ceil(state_bytes * after),
+        extra_bytes=math.ceil(state_bytes * (after - before)) + 8 * _largest_leaf(new),
         step_ratio=flops_per_token(new) / flops_per_token(old),
         remark=_remark(old, new),
     )

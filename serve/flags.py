@@ -39,8 +39,8 @@ _INT, _FLOAT, _STRING, _BOOL, _MULTI = (
     flags.DEFINE_multi_string,
 )
 
-# Where weights and moments may be.
-STORES = ("auto", "ram", "disk")
+# Where weights and moments may be, and what the moments may be stored as.
+STORES, MOMENTS = ("auto", "ram", "disk"), ("float32", "bfloat16", "int8")
 
 # Section -> rows of (kind, name, default, what it says in --help).
 _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
@@ -105,6 +105,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_BOOL, "dry_run", False, "show what would be made, and make nothing"),
     ],
     "Memory": [
+        (_STRING, "moments", None, "of a new model, stored as float32, bfloat16 or int8 (float32)"),
         (_STRING, "memory", None, "what the program may hold, such as 16GB (what is free)"),
         (_STRING, "store", "auto", "weights and moments in ram, on disk, or auto: ram if they fit"),
         (_BOOL, "remat", False, "make residuals again instead of keeping them; on disk always so"),
@@ -231,12 +232,12 @@ def parse(argv: Sequence[str]) -> Options:
         raise UsageError(
             f"every argument is a flag, got {' '.join(rest)!r}; see apprentice --help."
         )
-    if values.mode not in MODES:
-        raise UsageError(f"mode must be one of {', '.join(MODES)}, got {values.mode!r}.")
-    if values.store not in STORES:
-        raise UsageError(f"store must be one of {', '.join(STORES)}, got {values.store!r}.")
-    if values.lesson not in RECIPES:
-        raise UsageError(f"lesson must be one of {', '.join(RECIPES)}, got {values.lesson!r}.")
+    known = {"mode": MODES, "store": STORES, "moments": MOMENTS, "lesson": RECIPES}
+    for name, choices in known.items():
+        if values[name].value not in (None, *choices):
+            raise UsageError(
+                f"{name} must be one of {', '.join(choices)}, got {values[name].value!r}."
+            )
     for names, mode in ((_GROWING, "grow"), (("to", "format"), "export"), (("from",), "import")):
         given = [name for name in names if values[name].present]
         if given and values.mode != mode:

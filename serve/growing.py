@@ -30,4 +30,7 @@ def _plan(session: Session, options: Options) -> Plan:
         sizes = {name: getattr(named, name) for name in SIZES[options.size]} | sizes
     if options.context_tokens is not None:
         sizes["context"] = options.context_tokens
-    return plan_growth(session.state.config.model, options.ratios, sizes)
+    config = session.state.config
+    return plan_growth(
+        config.model, options.ratios, sizes, state_bytes=config.optimizer.state_bytes
+    )

@@ -14,6 +14,7 @@ from model.tokenizer import Tokenizer
 from train.adopt import adopt_life
 from train.durable import sha256_file
 from train.life import Life, require_place
+from train.moments import Kind
 from train.optimizer import OptimizerConfig
 from train.step import StepConfig
 from train.tensor_file import load_tensors
@@ -27,6 +28,7 @@ def import_model(
     workdir: Path,
     *,
     dtype: str = "bfloat16",
+    moments: Kind = "float32",
     seed: int = 0,
     context: int | None = None,
 ) -> Life:
@@ -39,6 +41,7 @@ def import_model(
       source: config.json, tokenizer.model, and model.safetensors or several files with their
         index; float32, float16 or bfloat16.
       dtype: of the inputs of matrix products from now on; the weights are kept as float32.
+      moments: what Adam's moments are stored as.
       seed: of the new life.
       context: tokens to see at once, when less than the model was made for.
 
@@ -54,7 +57,7 @@ def import_model(
     if model.tied_embedding and HEAD in tensors:
         _require_tied(tensors)
     params = params_of_llama(tensors, model)
-    config = StepConfig(model, OptimizerConfig(), jnp.dtype(dtype))
+    config = StepConfig(model, OptimizerConfig(moments=moments), jnp.dtype(dtype))
     sources = [*files, source / "config.json", source / "tokenizer.model"]
     origin = {"format": "huggingface", "files": {path.name: sha256_file(path) for path in sources}}
     return adopt_life(workdir, config, params, seed=seed, proto=tokenizer.proto, origin=origin)

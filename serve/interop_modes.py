@@ -49,6 +49,7 @@ def import_mode(options: Options, output: Output) -> int:
         Path(source).expanduser(),
         options.folder,
         dtype=options.dtype or "bfloat16",
+        moments=options.moments or "float32",
         seed=options.seed or 0,
         context=options.dimensions.get("context"),
     ) as life:

@@ -195,7 +195,8 @@ def _open_or_create(options: Options, output: Output, books: list[Book]) -> Sess
     """The session on the folder; a new model when there is none in it."""
     if not is_model_folder(options.folder):
         model = new_config(options.size or "10m", **options.dimensions)
-        config = StepConfig(model, OptimizerConfig(), jnp.dtype(options.dtype or "bfloat16"))
+        optimizer = OptimizerConfig(moments=options.moments or "float32")
+        config = StepConfig(model, optimizer, jnp.dtype(options.dtype or "bfloat16"))
         options.store_config.require_room(model, config.optimizer, config.dtype, options.folder)
         # The shelf rides along so that the full vocabulary is always reached.
         shelf = [load_book(path) for path in starter_files()]
@@ -225,6 +226,12 @@ def _require_same_model(session: Session, options: Options) -> None:
                 f"the model in {options.folder} has {name} {getattr(model, name)}, the flags want "
                 f"{want}; leave the flag out, or name another --workdir."
             )
+    moments = session.state.config.optimizer.moments
+    if options.moments not in (None, moments):
+        raise ValueError(
+            f"the model in {options.folder} was born with {moments} moments, the flags want "
+            f"{options.moments}; leave the flag out, or name another --workdir."
+        )
     if options.seed is not None and options.seed != session.life.seed:
         raise ValueError(
             f"the model in {options.folder} was born with seed {session.life.seed}, the flags want "

@@ -33,6 +33,7 @@ from train.memory_plan import (
     plan_memory,
     training_costs,
 )
+from train.moments import Kind
 from train.optimizer import OptimizerConfig
 from train.recipe import RECIPES, Recipe
 from train.step import StepConfig
@@ -79,7 +80,12 @@ def plan_mode(options: Options, output: Output) -> int:
 
 def _configs(options: Options) -> dict[str, StepConfig]:
     """The model that the flags or the folder name, or all named sizes."""
-    new = functools.partial(_fresh, dtype=options.dtype or "bfloat16", remat=options.remat)
+    new = functools.partial(
+        _fresh,
+        dtype=options.dtype or "bfloat16",
+        moments=options.moments or "float32",
+        remat=options.remat,
+    )
     if options.size is not None or options.dimensions:
         size = options.size or "10m"
         return {size: new(new_config(size, **options.dimensions))}
@@ -88,8 +94,10 @@ def _configs(options: Options) -> dict[str, StepConfig]:
     return {size: new(new_config(size)) for size in SIZES}
 
 
-def _fresh(model: ModelConfig, dtype: str = "bfloat16", *, remat: bool = False) -> StepConfig:
-    return StepConfig(model, OptimizerConfig(), jnp.dtype(dtype), remat=remat)
+def _fresh(
+    model: ModelConfig, dtype: str = "bfloat16", moments: Kind = "float32", *, remat: bool = False
+) -> StepConfig:
+    return StepConfig(model, OptimizerConfig(moments=moments), jnp.dtype(dtype), remat=remat)
 
 
 def _living(folder: Path) -> StepConfig:

@@ -29,5 +29,9 @@ def test_the_store_is_one_of_three():
     store = parse(["apprentice", "--store=disk", "--memory=2GiB", "--remat"]).store_config
     assert (store.kind, store.memory, store.remat) == ("disk", 2**31, True)
     assert parse(["apprentice"]).store_config.kind == "auto"
+    with pytest.raises(
+        UsageError, match="moments must be one of float32, bfloat16, int8, got 'int4'"
+    ):
+        parse(["apprentice", "--moments=int4"])
     with pytest.raises(UsageError, match="store must be one of auto, ram, disk, got 'tape'"):
         parse(["apprentice", "--store=tape"])

@@ -139,8 +139,9 @@ def test_four_functions_in_a_row_are_the_one():
         grow_depth(params, OLD, wide, KEY)
 
 
-def test_moments_grow_with_their_weights_and_shrink_back():
-    optimizer = make_optimizer(OptimizerConfig())
+@pytest.mark.parametrize("kind", ["float32", "bfloat16", "int8"])
+def test_moments_grow_with_their_weights_and_shrink_back(kind):
+    optimizer = make_optimizer(OptimizerConfig(moments=kind))
     params = lived_in(OLD, dtype=np.float32)
     state = {
         name: [optimizer.init(block) for block in part]

@@ -23,6 +23,8 @@ from train.step import StepConfig
 # Of a lesson, with its rehearsals.
 UPDATES = 1 + RECIPES["rehearsed"].rehearsals_of(57_632)
 SIDE = 64
+# Of the steps, beside each part's moments: layers, embedding, norm.
+COUNTS = 4 * 6
 SQUARE = jax.ShapeDtypeStruct((SIDE, SIDE), jnp.float32)
 BYTES = SIDE * SIDE * 4
 
@@ -91,14 +93,25 @@ def test_residuals_made_again_take_less_memory_and_more_products():
     assert again.all.flops > 1.2 * kept.all.flops
 
 
+SLOW = Machine(
+    product_flops=1e9, small_flops=5e8, narrow_bytes=1e8, moved_bytes=1e8, disk_read_bytes=1e4,
+    disk_write_bytes=5e3, save_bytes=1e8, save_seconds=0.1,
+)  # fmt: skip
+
+
+def test_products_are_slower_the_narrower_they_are():
+    machine = SLOW
+    assert machine.flops_at(320) == pytest.approx(5e8)
+    assert machine.flops_at(100) == pytest.approx(5e8)
+    assert machine.flops_at(1024) == machine.flops_at(4096) == pytest.approx(1e9)
+    assert 5e8 < machine.flops_at(400) < machine.flops_at(640) < 1e9
+
+
 @pytest.fixture
 def planned():
     """A function from memory to the plan of a small model on a slow machine."""
     around = Surroundings(
-        machine=Machine(
-            product_flops=1e9, narrow_bytes=1e8, moved_bytes=1e8, disk_read_bytes=1e4,
-            disk_write_bytes=5e3, save_bytes=1e8, save_seconds=0.1,
-        ),
+        machine=SLOW,
         framework_bytes=1_000_000, memory_bytes=None, checkpoint_seconds=5.0,
         checkpoint_share=8.0, reply_tokens=40, recipe=RECIPE,
     )  # fmt: skip
@@ -112,7 +125,7 @@ def test_with_memory_for_everything_nothing_is_streamed(planned):
     plan = planned(None)
     assert plan.store == "ram"
     assert plan.ram["weights"] == 4 * plan.parameters
-    assert plan.ram["moments"] == 8 * plan.parameters
+    assert plan.ram["moments"] == 8 * plan.parameters + COUNTS
     assert plan.ram["copy"] == 2 * plan.parameters
     assert 12 * plan.parameters + 1_000_000 < plan.peak_bytes <= sum(plan.ram.values()) * 1.1
     assert planned(plan.peak_bytes) == plan
@@ -128,8 +141,9 @@ def test_with_less_memory_layers_go_over_the_disk(planned):
     over_disk = tight.parameters * (16 / 1e4 + 12 / 5e3)
     assert tight.times.lesson_seconds >= over_disk > loose.times.lesson_seconds
     # The lesson's step and those of its two rehearsals.
-    assert tight.times.lesson_written_bytes == UPDATES * 12 * tight.parameters
-    assert tight.times.drive_lessons == 600e12 / (UPDATES * 12 * tight.parameters)
+    written = UPDATES * (12 * tight.parameters + COUNTS)
+    assert tight.times.lesson_written_bytes == written
+    assert tight.times.drive_lessons == 600e12 / written
 
 
 def test_the_least_possible_memory_is_named(planned):
@@ -158,11 +172,13 @@ SMALL = [f"--{name}={value}" for name, value in DIMENSIONS.items()]
 
 
 def test_a_plan_is_one_object_and_leaves_nothing(mode):
-    code, out, err = mode(*SMALL, "--json")
+    code, out, err = mode(*SMALL, "--moments=int8", "--json")
     assert (code, err) == (0, "")
     record = json.loads(out)
     assert record["event"] == "memory_plan" and record["store"] == "ram"
     assert record["peak_bytes"] > record["ram"]["framework"] > 100e6
+    # Both moments of a parameter, a scale for every 16 to 64 of them, and counts.
+    assert 2 < record["ram"]["moments"] / record["parameters"] < 2.2
     assert all(rate > 0 for rate in record["machine"].values())
     assert record["times"]["lesson_seconds"] > 0
 

@@ -104,9 +104,9 @@ def load_checkpoint(
     wanted = flatten_tree(abstract_tree)
     _require_same_leaves(where, manifest["leaves"], wanted)
     arrays = _orbax_load(where, manifest["leaves"])
-    cpu = jax.devices("cpu")[0]
-    # `pop` lets each numpy copy go as soon as its jax array exists.
-    restored = {path: restored_leaf(leaf, arrays.pop(path), cpu) for path, leaf in wanted.items()}
+    with jax.default_device(jax.devices("cpu")[0]):
+        # `pop` lets each numpy copy go as soon as its jax array exists.
+        restored = {path: restored_leaf(leaf, arrays.pop(path)) for path, leaf in wanted.items()}
     if tree_digest(restored) != manifest["digest"]:
         raise ValueError(damage_sentence(where, "the restored arrays differ from the saved ones"))
     paths, structure = jax.tree.flatten_with_path(abstract_tree)

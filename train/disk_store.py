@@ -58,7 +58,10 @@ class Disk:
         return Residency.within(self.memory, abstract, self.dtype)
 
     def copy_of(self, name: str, params: Any) -> Any:
-        """The weights of a part as the forward pass reads them: layers rounded, others whole."""
+        """The weights of a part as the forward pass reads them: others whole, layers rounded.
+
+        The copy of a layer has memory of its own, also where there is nothing to round.
+        """
         return compute_copy(params, self.dtype) if name.startswith("blocks/") else params
 
     def create(self, abstract: TrainState, source: Generation | None = None) -> Generation:

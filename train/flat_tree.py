@@ -67,10 +67,11 @@ def storable_leaf(path: str, leaf: Any) -> np.ndarray:
     return array
 
 
-def restored_leaf(wanted: Any, array: np.ndarray, device: jax.Device) -> Any:
-    """The array as what `wanted` is: a Python number, a numpy array, or a jax array there."""
+def restored_leaf(wanted: Any, array: np.ndarray) -> Any:
+    """The array as what `wanted` is: a Python number, a numpy array, or a jax array."""
     if isinstance(wanted, bool | int | float):
         return type(wanted)(array.item())
     if isinstance(wanted, np.ndarray | np.generic):
         return array
-    return jax.device_put(array, device)
+    # Bound to no device, like what a step makes: else every function would be compiled once more.
+    return jax.device_put(array)

@@ -110,8 +110,8 @@ class Generation:
         def copied() -> Any:
             (params,) = reading()
             copy = self.keep_copy(name, params)
-            for leaf in jax.tree.leaves(params):
-                if self._is_rounded(name, leaf):
+            if copy is not params:
+                for leaf in jax.tree.leaves(params):
                     self.disk.lanes.give_back(leaf)
             return copy
 
@@ -168,17 +168,8 @@ class Generation:
             for field, tree in zip(TrainState._fields, part, strict=True)
             for path, leaf in flatten_tree(tree).items()
         }
-        params = jax.tree.leaves(part[0])
-        shared = {id(leaf) for leaf in params if not self._is_rounded(name, leaf)}
-        again = {id(leaf) for leaf in arrays.values()} - (
-            shared if self.residency.copies else set()
-        )
-        packed = self.records.pack(arrays, self.disk.lanes, again if used_up else frozenset())
+        packed = self.records.pack(arrays, self.disk.lanes, used_up=used_up)
         return self.disk.io.submit(self.records.write, packed, self.disk.lanes)
-
-    def _is_rounded(self, name: str, leaf: jax.Array) -> bool:
-        """Whether the forward pass's copy of a leaf has bytes of its own."""
-        return name.startswith("blocks/") and leaf.ndim > 1 and leaf.dtype != self.disk.dtype
 
     @contextlib.contextmanager
     def _condemning(self) -> Iterator[None]:

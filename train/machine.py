@@ -14,16 +14,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from train.checkpoint import save_checkpoint
+from train.checkpoint import remove_checkpoint, save_checkpoint
 from train.lanes import Lanes
 from train.record_file import RECORDS, RecordFile, open_records
 from train.record_layout import Place
 
 # Sides of the matrices and bytes of the arrays and the file that are used for measuring.
 ROWS, INNER, OUTER = 1536, 1024, 4096
+# As in a 10m model: less of the time goes into multiplying.
+SMALL_INNER, SMALL_OUTER = 320, 896
 NARROW_ROWS = 5
 MEMORY_BYTES, DISK_BYTES, SAVED_BYTES = 2**28, 2**29, 2**27
 SAVED_ARRAYS = 128
+SAVES = 3
 # Of an array in the measured file, as in a large model's layers.
 ARRAY_BYTES = 2**24
 SECONDS_EACH = 1.5
@@ -33,7 +36,8 @@ SECONDS_EACH = 1.5
 class Machine:
     """Rates, medians over some seconds: operations or bytes per second.
 
-    `product_flops` is of large matrix products with inputs of the measured dtype, `narrow_bytes`
+    `product_flops` is of large matrix products with inputs of the measured dtype, `small_flops` of
+    those of a narrow model, `narrow_bytes`
     how fast products with few rows go through matrices, `moved_bytes` memory read and written,
     `disk_read_bytes` and `disk_write_bytes` of a state on the disk, as it is moved there, its
     checksums and fsync included. A checkpoint of a state in memory takes `save_seconds` for every
@@ -41,12 +45,23 @@ class Machine:
     """
 
     product_flops: float
+    small_flops: float
     narrow_bytes: float
     moved_bytes: float
     disk_read_bytes: float
     disk_write_bytes: float
     save_bytes: float
     save_seconds: float
+
+    def flops_at(self, width: int) -> float:
+        """The rate of products whose inner axis is so wide.
+
+        What an operation takes besides multiplying is the less the wider the product: in proportion
+        to 1 / width between the two measured ones.
+        """
+        share = (1 / width - 1 / INNER) / (1 / SMALL_INNER - 1 / INNER)
+        large, small = 1 / self.product_flops, 1 / self.small_flops
+        return 1 / (large + min(max(share, 0.0), 1.0) * (small - large))
 
 
 def measure_machine(folder: Path, dtype: DTypeLike) -> Machine:
@@ -61,6 +76,10 @@ def measure_machine(folder: Path, dtype: DTypeLike) -> Machine:
     """
     while not folder.exists():
         folder = folder.parent
+    # The largest arrays first: XLA's threads let go of them a little after the last result.
+    narrow, moved = _narrow_rate(dtype), _memory_rate()
+    products = _product_rate(dtype, INNER, OUTER)
+    small = _product_rate(dtype, SMALL_INNER, SMALL_OUTER)
     try:
         with tempfile.TemporaryDirectory(dir=folder, prefix=".plan") as name:
             written, read = _disk_rates(Path(name))
@@ -71,9 +90,10 @@ def measure_machine(folder: Path, dtype: DTypeLike) -> Machine:
             f"could not be written: {error.strerror}; free space, or name another --workdir."
         ) from error
     return Machine(
-        product_flops=_product_rate(dtype),
-        narrow_bytes=_narrow_rate(dtype),
-        moved_bytes=_memory_rate(),
+        product_flops=products,
+        small_flops=small,
+        narrow_bytes=narrow,
+        moved_bytes=moved,
         disk_read_bytes=read,
         disk_write_bytes=written,
         save_bytes=save_bytes,
@@ -93,10 +113,10 @@ def _rate(amount: float, run: Callable[[], Any]) -> float:
     return amount / statistics.median(seconds)
 
 
-def _product_rate(dtype: DTypeLike) -> float:
-    left, right = (jnp.ones(shape, dtype) for shape in ((ROWS, INNER), (INNER, OUTER)))
+def _product_rate(dtype: DTypeLike, inner: int, outer: int) -> float:
+    left, right = (jnp.ones(shape, dtype) for shape in ((ROWS, inner), (inner, outer)))
     product = jax.jit(lambda a, b: jnp.matmul(a, b, preferred_element_type=jnp.float32))
-    return _rate(2.0 * ROWS * INNER * OUTER, lambda: product(left, right))
+    return _rate(2.0 * ROWS * inner * outer, lambda: product(left, right))
 
 
 def _narrow_rate(dtype: DTypeLike) -> float:
@@ -139,7 +159,7 @@ def _disk_rates(folder: Path) -> tuple[float, float]:
     try:
         os.posix_fallocate(descriptor, 0, total)
         started = time.perf_counter()
-        records.write(records.pack(dict.fromkeys(names, values), lanes, ()), lanes)
+        records.write(records.pack(dict.fromkeys(names, values), lanes), lanes)
         records.sync()
         written = total / (time.perf_counter() - started)
         started = time.perf_counter()
@@ -151,17 +171,19 @@ def _disk_rates(folder: Path) -> tuple[float, float]:
 
 def _save_rate(folder: Path) -> tuple[float, float]:
     """Bytes per second of a checkpoint, and seconds for every array besides."""
+    trees = [
+        [jax.random.normal(jax.random.key(n), (8, size // count // 32)) for n in range(count)]
+        for count, size in ((SAVED_ARRAYS, 2**19), (8, SAVED_BYTES))
+    ]
+    jax.block_until_ready(trees)
+    seconds: list[list[float]] = [[], []]
     # The first one starts what a later one finds running.
-    seconds = []
-    for event, (count, size) in enumerate(((1, 2**12), (SAVED_ARRAYS, 2**19), (8, SAVED_BYTES))):
-        tree = [
-            jax.random.normal(jax.random.key(number), (8, size // count // 32))
-            for number in range(count)
-        ]
-        jax.block_until_ready(tree)
+    for event, tree in enumerate([trees[0]] + trees * SAVES):
         started = time.perf_counter()
         save_checkpoint(folder, tree, event=event, metadata={})
-        seconds.append(time.perf_counter() - started)
-    _, many, large = seconds
+        if event:
+            seconds[(event - 1) % 2].append(time.perf_counter() - started)
+        remove_checkpoint(folder, event)
+    many, large = map(statistics.median, seconds)
     each = many / SAVED_ARRAYS
     return SAVED_BYTES / max(large - 8 * each, 1e-3), each

@@ -7,14 +7,13 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from grow.plan import STATE_BYTES
 from model.axes import count_parameters
 from model.config import ModelConfig
 from train.compiled import Cost, Costs, costs_of
 from train.machine import Machine
 from train.memory import gigabytes
 from train.recipe import Recipe
-from train.residency import FRAMEWORK_BYTES, least_bytes
+from train.residency import FRAMEWORK_BYTES, least_bytes, tree_bytes
 from train.state import abstract_state
 from train.step import StepConfig, batch_losses, train_step_losses
 from train.windows import Batch
@@ -133,7 +132,8 @@ def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> 
     parameters = count_parameters(config.model)
     parts, busy = _parts(config, costs, around), _activities(config, costs)
     busiest = max(busy, key=lambda name: busy[name])
-    in_ram = around.framework_bytes + STATE_BYTES * parameters + busy[busiest]
+    state = _state_bytes(config)
+    in_ram = around.framework_bytes + state + busy[busiest]
     recomputed = _recomputed(config, costs, around.recipe.windows)
     least = min(in_ram, around.framework_bytes + _records(config) + recomputed)
     allowed = in_ram if around.memory_bytes is None else around.memory_bytes
@@ -153,12 +153,12 @@ def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> 
     resident = allowed - least - copy if copy else 0
     in_memory = resident + _records(config)
     ram = parts | {
-        "weights": in_memory * WEIGHT_BYTES // STATE_BYTES,
-        "moments": in_memory - in_memory * WEIGHT_BYTES // STATE_BYTES,
+        "weights": in_memory * parts["weights"] // state,
+        "moments": in_memory - in_memory * parts["weights"] // state,
         "copy": copy,
         "residuals": recomputed,
     }
-    streamed = STATE_BYTES * parameters - resident
+    streamed = state - resident
     # Without the copy the forward pass reads the weights themselves.
     times = _times(config, costs, around, streamed, 0 if copy else parts["weights"])
     peak = least + copy + resident
@@ -170,11 +170,11 @@ def _parts(config: StepConfig, costs: Activities, around: Surroundings) -> dict[
     parameters = count_parameters(config.model)
     return {
         "weights": WEIGHT_BYTES * parameters,
-        "moments": (STATE_BYTES - WEIGHT_BYTES) * parameters,
+        "moments": _state_bytes(config) - WEIGHT_BYTES * parameters,
         "copy": _copy_bytes(config),
         "residuals": _most(costs, "_block_forward"),
         "logits": _most(costs, "_head_forward"),
-        "gradients": _most(costs, "_block_backward"),
+        "gradients": _most(costs, "_block_backward") + _gradient_bytes(config),
         "cache": costs.cache_bytes,
         "framework": around.framework_bytes,
     }
@@ -190,6 +190,11 @@ def _activities(config: StepConfig, costs: Activities) -> dict[str, int]:
         "reading": costs.reading.all.held_bytes,
         "replies": copy + costs.cache_bytes + replies,
     }
+
+
+def _state_bytes(config: StepConfig) -> int:
+    """What weights and moments take."""
+    return tree_bytes(abstract_state(config.model, config.optimizer))
 
 
 def _copy_bytes(config: StepConfig) -> int:
@@ -214,8 +219,14 @@ def _recomputed(config: StepConfig, costs: Activities, rows: int) -> int:
     together = 1 if config.remat else model.n_layers
     one_layer = by_name["_block_forward"].held_bytes // together
     return inputs + max(
-        one_layer + by_name["_block_backward"].held_bytes, by_name["_head_forward"].held_bytes
+        one_layer + by_name["_block_backward"].held_bytes + _gradient_bytes(config),
+        by_name["_head_forward"].held_bytes,
     )
+
+
+def _gradient_bytes(config: StepConfig) -> int:
+    """What the gradients of a layer take, every layer's in the same memory."""
+    return tree_bytes(abstract_state(config.model, config.optimizer).params["blocks"][0])
 
 
 def _times(
@@ -223,11 +234,12 @@ def _times(
 ) -> Times:
     """The times when so many bytes of the state go over the disk, and of weights once more."""
     machine, recipe = around.machine, around.recipe
-    state = STATE_BYTES * count_parameters(config.model)
+    flops = machine.flops_at(config.model.d_model)
+    state, parameters = _state_bytes(config), count_parameters(config.model)
     forward_read = forward / machine.disk_read_bytes
 
     def computed(cost: Cost) -> float:
-        return cost.flops / machine.product_flops + cost.moved_bytes / machine.moved_bytes
+        return cost.flops / flops + cost.moved_bytes / machine.moved_bytes
 
     def stepped(step: Costs) -> float:
         if not streamed:
@@ -240,9 +252,9 @@ def _times(
     lesson, reading = stepped(costs.lesson), stepped(costs.reading)
     token = costs.token.all.moved_bytes / machine.narrow_bytes
     prompt = computed(costs.prompt.all)
-    made_copy = state * (WEIGHT_BYTES / STATE_BYTES) / machine.moved_bytes + forward_read
+    made_copy = WEIGHT_BYTES * parameters / machine.moved_bytes + forward_read
     probe = max(computed(costs.probe.all), forward_read)
-    rehearsals = recipe.rehearsals_of(count_parameters(config.model))
+    rehearsals = recipe.rehearsals_of(parameters)
     arrays = len(jax.tree.leaves(abstract_state(config.model, config.optimizer)))
     save, written = _saving(around, state, arrays, (recipe.steps + rehearsals) * lesson)
     if streamed:

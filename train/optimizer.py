@@ -9,6 +9,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from train.moments import BYTES, KINDS, Kind, stored_as
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -16,7 +18,8 @@ class OptimizerConfig:
 
     `clip_norm` bounds each layer's own gradient norm (there is no whole-model gradient).
     `weight_decay` is multiplied by the learning rate and spares one-axis leaves (gains).
-    `sgd` follows the clipped gradient itself and leaves Adam's moments as they are.
+    `sgd` follows the clipped gradient itself and leaves Adam's moments as they are. `moments` is
+    what these are stored as between steps (`train/moments.py`).
     """
 
     b1: float = 0.9
@@ -25,6 +28,7 @@ class OptimizerConfig:
     weight_decay: float = 0.1
     clip_norm: float = 1.0
     sgd: bool = False
+    moments: Kind = "float32"
 
     def __post_init__(self) -> None:
         for name in ("b1", "b2"):
@@ -36,12 +40,23 @@ class OptimizerConfig:
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ValueError(f"{name} must be a number of at least 0, got {value}; correct it.")
+        if self.moments not in KINDS:
+            raise ValueError(
+                f"moments must be one of {', '.join(KINDS)}, got {self.moments!r}; choose one."
+            )
+
+    @property
+    def state_bytes(self) -> float:
+        """Bytes of a float32 parameter and its two moments, about."""
+        return 4 + 2 * BYTES[self.moments]
 
 
 @functools.cache
 def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
     """Optax AdamW without its learning rate; `apply_gradients` supplies that."""
-    adam = optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
+    adam = stored_as(
+        config.moments, optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
+    )
     return optax.chain(
         _clip_by_norm(config.clip_norm),
         optax.GradientTransformation(adam.init, _unscaled) if config.sgd else adam,

@@ -7,7 +7,7 @@ is read and written without the page cache (O_DIRECT).
 import errno
 import os
 import zlib
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -92,11 +92,11 @@ class RecordFile:
         finally:
             lanes.inward.put(lane)
 
-    def pack(self, arrays: dict[str, Any], lanes: Lanes, used_up: Container[int]) -> list[Packed]:
+    def pack(self, arrays: dict[str, Any], lanes: Lanes, *, used_up: bool = False) -> list[Packed]:
         """The arrays' bytes, ready to be written one after another; `write` must follow.
 
         Args:
-          used_up: the `id`s of arrays that nobody else has; their memory is used again.
+          used_up: whether nobody else has the arrays, so that their memory is used again.
         """
         return [
             lanes.packer.submit(self._packed, run, arrays, lanes, used_up)
@@ -104,7 +104,7 @@ class RecordFile:
         ]
 
     def _packed(
-        self, run: list[str], arrays: dict[str, Any], lanes: Lanes, used_up: Container[int]
+        self, run: list[str], arrays: dict[str, Any], lanes: Lanes, used_up: bool
     ) -> tuple[int, memoryview, Lane]:
         for path in run:
             jax.block_until_ready(arrays[path])
@@ -117,7 +117,7 @@ class RecordFile:
                 data = self._bytes_of(path, run, memory)
                 np.frombuffer(data, place.dtype).reshape(place.shape)[...] = np.asarray(array)
                 self.checksums[path] = zlib.crc32(data)
-                if id(array) in used_up:
+                if used_up:
                     lanes.give_back(array)
         except BaseException:
             lanes.outward.put(lane)

@@ -74,16 +74,19 @@ def copy_bytes(params: Any, dtype: DTypeLike) -> int:
 
 def least_bytes(abstract: TrainState) -> int:
     """Bytes without which no step over this state can be made, but for what its batch needs."""
-    largest = max(part_bytes(abstract, name) for name in part_names(abstract.params))
+    names = part_names(abstract.params)
+    largest = max(part_bytes(abstract, name) for name in names)
+    gradient = max(tree_bytes(part_of(abstract.params, name)) for name in names)
     array = max(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(abstract))
     # Its gradient, and the largest array on its way from and to the disk.
-    return FRAMEWORK_BYTES + IN_FLIGHT * largest + largest // 3 + 2 * LANES * array
+    return FRAMEWORK_BYTES + IN_FLIGHT * largest + gradient + 2 * LANES * array
 
 
 def ram_bytes(abstract: TrainState, dtype: DTypeLike) -> int:
     """Bytes that training takes with the whole state in memory, about."""
     state = tree_bytes(abstract)
-    return FRAMEWORK_BYTES + state + copy_bytes(abstract.params, dtype) + state // 8
+    copy, step = copy_bytes(abstract.params, dtype), tree_bytes(abstract.params) * 3 // 8
+    return FRAMEWORK_BYTES + state + copy + step
 
 
 def require_disk(folder: Path, size: int, freed: int) -> None:

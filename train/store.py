@@ -73,10 +73,15 @@ def generation_of(tree: Any) -> Generation | None:
 
 
 class RamStep:
-    """One step over a state in memory."""
+    """One step over a state in memory.
+
+    Results get their memory when they are asked for, up to 32 calls ahead of the computing: the
+    gradients of many layers beside the residuals of all. So it waits for the part before the last.
+    """
 
     def __init__(self, state: TrainState) -> None:
         self._state, self._parts = state, dict[str, Part]()
+        self._last: Part | None = None
 
     def take(self, name: str) -> Part:
         """A part's weights and moments, to be used up."""
@@ -85,7 +90,8 @@ class RamStep:
 
     def put(self, name: str, part: Part) -> None:
         """The part as it is after the step."""
-        self._parts[name] = part
+        jax.block_until_ready(self._last)
+        self._last = self._parts[name] = part
 
     def finish(self) -> TrainState:
         """The state after the step."""

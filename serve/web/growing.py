@@ -7,7 +7,7 @@ import jax
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from grow.plan import RATIOS, STATE_BYTES, Plan, plan_growth
+from grow.plan import RATIOS, Plan, plan_growth
 from model.axes import param_axes, shape_of
 from model.config import ModelConfig
 from serve.lines import growth_lines
@@ -27,7 +27,9 @@ async def plan(house: House, request: Request) -> Response:
     house.origin(request)
     made = _plan(house.session, await read_object(request))
     record = plan_record(made, seconds_per_step(house.session.life))
-    before, after = part_bytes(made.old), part_bytes(made.new)
+    # `present`: what a lesson still owes need not be made for a plan.
+    each = house.session.present.config.optimizer.state_bytes
+    before, after = part_bytes(made.old, each), part_bytes(made.new, each)
     parts = [
         {"part": name, "before": before.get(name, 0), "after": bytes_after}
         for name, bytes_after in after.items()
@@ -58,14 +60,16 @@ def _plan(session: Session, wanted: dict[str, Any]) -> Plan:
     if not set(ratios) <= set(RATIOS):
         raise Refusal(400, f"ratios are of {', '.join(RATIOS)}; correct them.", "bad_input")
     given = {name: float(field(ratios, name, float)) for name in ratios}
-    return plan_growth(session.state.config.model, {n: r for n, r in given.items() if r != 1})
+    config, each = session.state.config, session.state.config.optimizer.state_bytes
+    ratios = {n: r for n, r in given.items() if r != 1}
+    return plan_growth(config.model, ratios, state_bytes=each)
 
 
-def part_bytes(config: ModelConfig) -> dict[str, int]:
-    """Bytes of weights and moments by part of the model; gains of norms together."""
+def part_bytes(config: ModelConfig, each: float) -> dict[str, int]:
+    """Bytes of weights and moments by part of the model, `each` a parameter; gains together."""
     found: dict[str, int] = {}
     for path, axes in jax.tree.leaves_with_path(param_axes(config)):
         keys = jax.tree_util.keystr(path, simple=True, separator="/").split("/")
         name = next((PARTS[key] for key in keys if key in PARTS), "norms")
-        found[name] = found.get(name, 0) + STATE_BYTES * math.prod(shape_of(axes, config))
+        found[name] = found.get(name, 0) + math.ceil(each * math.prod(shape_of(axes, config)))
     return found
