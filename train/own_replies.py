@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 from jax.typing import DTypeLike
 
+from model.axes import count_parameters
 from model.chat import Message, encode_prompt
 from model.config import ModelConfig
 from model.tokenizer import Tokenizer
@@ -24,8 +25,8 @@ from train.schedule import Exchange
 
 # Tokens of a prompt, and of a reply, at most; longer ones are left out.
 PROMPT_TOKENS, REPLY_TOKENS = 32, 16
-# Drawn replies to every prompt.
-DRAWN = 3
+# Drawn replies to every prompt, at most: these, fewer in large models, for they take their time.
+DRAWN, DRAWN_PARAMETERS = 3, 64_000_000
 
 
 @functools.cache
@@ -45,7 +46,7 @@ class OwnReplies(NamedTuple):
 def own_replies(
     params: Params, tokenizer: Tokenizer, config: ModelConfig, dtype: DTypeLike, key: jax.Array
 ) -> OwnReplies:
-    """Replies to the ordinary prompts, where both are short, `DRAWN` of each drawn with the key.
+    """Replies to the ordinary prompts, where both are short, some of each drawn with the key.
 
     Args:
       params: master parameters.
@@ -77,7 +78,8 @@ def own_replies(
             if answer is not None
         )
 
-    return OwnReplies(replies(1, 0.0), replies(DRAWN, 1.0))
+    times = max(1, min(DRAWN, DRAWN_PARAMETERS // count_parameters(config)))
+    return OwnReplies(replies(1, 0.0), replies(times, 1.0))
 
 
 def with_own_replies(life: Life, state: LifeState) -> LifeState:
