@@ -17,6 +17,7 @@ from serve.session import Session
 from train.books import load_book
 from train.life import open_life
 from train.optimizer import OptimizerConfig
+from train.reading import Progress
 from train.reading_plan import ReadingConfig
 from train.replay import restore
 from train.state import init_state
@@ -120,7 +121,11 @@ def lesson(task: Task) -> Prepared:
 
 
 def read(task: Task) -> Prepared:
-    """Seconds per window of a pass through a whole book, with all that comes with it."""
+    """Seconds per window of a pass through a whole book, with all that comes with it.
+
+    `steps_seconds` is without what is done once: figures before and after, the checkpoint at the
+    end, the model's own replies for later lessons.
+    """
     session, book = Session.open(task["life"]), load_book(Path(task["book"]))
     context = session.state.config.model.context
     epochs = 0
@@ -131,12 +136,19 @@ def read(task: Task) -> Prepared:
         reading = ReadingConfig(
             epochs=epochs, batch_size=task["batch"], learning_rate=LEARNING_RATE
         )
-        windows = 0
+        windows, steps_seconds = 0, 0.0
         started = time.perf_counter()
         for report in session.read([book], reading):
-            windows = getattr(report, "windows", windows)
+            if isinstance(report, Progress):
+                windows = report.windows_read
+                steps_seconds += report.tokens / report.tokens_per_second
         seconds = time.perf_counter() - started
-        return {"seconds": seconds / windows, "windows": windows, "context": context}
+        return {
+            "seconds": seconds / windows,
+            "steps_seconds": steps_seconds / windows,
+            "windows": windows,
+            "context": context,
+        }
 
     return _warm(measure), {"parameters": count_parameters(session.state.config.model)}
 

@@ -23,8 +23,9 @@ from model.products import (
 )
 from model.shared_cache import SharedCache, attend_shared
 
-# Queries attend in blocks of this many, each to the keys up to its own end.
-QUERY_BLOCK = 64
+# Queries attend in blocks of this many, each to the keys up to its own end. Half as many make fewer
+# products, but so many small functions that two cores wait for each other.
+QUERY_BLOCK = 128
 
 
 class Rope(NamedTuple):
@@ -86,16 +87,16 @@ class Attention(nn.Module):
         """Attention over a whole window; nothing is seen across segments or from the future."""
         q_BTKGH, k_BTKH, v_BTKH = self._project_in(x_BTD, rope)
         length = x_BTD.shape[1]
+        q_BKGTH, k_BKTH, v_BKTH = _heads_first(q_BTKGH, k_BTKH, v_BTKH)
         blocks = []
         for start in range(0, length, QUERY_BLOCK):
             stop = min(start + QUERY_BLOCK, length)
             seen_BKTS = _visible(
                 jnp.arange(start, stop)[None], jnp.arange(stop)[None], windows_K
             ) & (segments_BT[:, None, start:stop, None] == segments_BT[:, None, None, :stop])
-            blocks.append(
-                self._attend(q_BTKGH[:, start:stop], k_BTKH[:, :stop], v_BTKH[:, :stop], seen_BKTS)
-            )
-        return self._project_out(jnp.concatenate(blocks, axis=1))
+            q, k, v = q_BKGTH[:, :, :, start:stop], k_BKTH[:, :, :stop], v_BKTH[:, :, :stop]
+            blocks.append(self._attend(q, k, v, seen_BKTS))
+        return self._project_out(_heads_last(jnp.concatenate(blocks, axis=3)))
 
     def extend(
         self,
@@ -115,7 +116,8 @@ class Attention(nn.Module):
                 y, heads = attend_shared(heads, q, k, v, start, self.config.attention_scale)
             else:
                 heads, k_BSKH, v_BSKH, seen_TS = look_up(heads, k, v, start, count)
-                y = self._attend(q, k_BSKH, v_BSKH, seen_TS[None, None])
+                arranged = _heads_first(q, k_BSKH, v_BSKH)
+                y = _heads_last(self._attend(*arranged, seen_TS[None, None]))
             found.append(y)
             layers.append(heads)
         y_BTKGH = jnp.concatenate(found, axis=2)
@@ -132,15 +134,27 @@ class Attention(nn.Module):
         v_BTKH = v.reshape(batch, length, c.n_kv_heads, c.head_dim)
         return rotate(q_BTKGH, rope), rotate(k_BTKH, rope), v_BTKH
 
-    def _attend(self, q_BTKGH, k_BSKH, v_BSKH, seen_BKTS):
+    def _attend(self, q_BKGTH, k_BKSH, v_BKSH, seen_BKTS):
         scale = self.config.attention_scale
-        return attend(q_BTKGH, k_BSKH, v_BSKH, seen_BKTS, scale, self.dtype)
+        return attend(q_BKGTH, k_BKSH, v_BKSH, seen_BKTS, scale, self.dtype)
 
     def _project_out(self, y_BTKGH):
         batch, length = y_BTKGH.shape[:2]
         kernel_IO = self.out.reshape(-1, self.config.d_model)
         (y_MD,) = project(y_BTKGH.reshape(batch * length, -1), (kernel_IO,), self.dtype)
         return y_MD.reshape(batch, length, -1)
+
+
+def _heads_first(
+    q_BTKGH: jax.Array, k_BSKH: jax.Array, v_BSKH: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Once for all blocks of queries: in each product XLA would arrange its inputs anew."""
+    q_BKGTH = jnp.transpose(q_BTKGH, (0, 2, 3, 1, 4))
+    return q_BKGTH, jnp.swapaxes(k_BSKH, 1, 2), jnp.swapaxes(v_BSKH, 1, 2)
+
+
+def _heads_last(y_BKGTH):
+    return jnp.transpose(y_BKGTH, (0, 3, 1, 2, 4))
 
 
 def _pick(rows_BTKX: jax.Array, heads: tuple[int, ...]) -> jax.Array:

@@ -95,46 +95,46 @@ gated.defvjp(_gated_forward, _gated_backward)
 
 @partial(jax.custom_vjp, nondiff_argnums=(4, 5))
 def attend(
-    q_BTKGH: jax.Array,
-    k_BSKH: jax.Array,
-    v_BSKH: jax.Array,
+    q_BKGTH: jax.Array,
+    k_BKSH: jax.Array,
+    v_BKSH: jax.Array,
     seen_BKTS: jax.Array,
     scale: float,
     dtype: DTypeLike,
 ) -> jax.Array:
-    """Softmax attention of queries over the keys they may see; keeps only the weights.
+    """Softmax attention of queries over the keys they may see, `y_BKGTH`; keeps only the weights.
 
     Args:
-      q_BTKGH, k_BSKH, v_BSKH: rotated heads.
+      q_BKGTH, k_BKSH, v_BKSH: rotated heads, in the order that products over them read.
       seen_BKTS: True where a query may look; every query must see at least one key.
       scale: what scores are multiplied with.
       dtype: what the products' inputs are rounded to; sums are float32 or wider.
     """
-    return _attend_forward(q_BTKGH, k_BSKH, v_BSKH, seen_BKTS, scale, dtype)[0]
+    return _attend_forward(q_BKGTH, k_BKSH, v_BKSH, seen_BKTS, scale, dtype)[0]
 
 
-def _attend_forward(q_BTKGH, k_BSKH, v_BSKH, seen_BKTS, scale, dtype):
+def _attend_forward(q_BKGTH, k_BKSH, v_BKSH, seen_BKTS, scale, dtype):
     total = sum_dtype(dtype)
-    q, k, v = (array.astype(dtype) for array in (q_BTKGH, k_BSKH, v_BSKH))
-    scores_BKGTS = jnp.einsum("btkgh,bskh->bkgts", q, k, preferred_element_type=total) * scale
+    q, k, v = (array.astype(dtype) for array in (q_BKGTH, k_BKSH, v_BKSH))
+    scores_BKGTS = jnp.einsum("bkgth,bksh->bkgts", q, k, preferred_element_type=total) * scale
     scores_BKGTS = jnp.where(seen_BKTS[:, :, None], scores_BKGTS, jnp.finfo(total).min)
     weights_BKGTS = jax.nn.softmax(scores_BKGTS, axis=-1).astype(dtype)
-    y_BTKGH = jnp.einsum("bkgts,bskh->btkgh", weights_BKGTS, v, preferred_element_type=total)
-    return y_BTKGH, (q, k, v, weights_BKGTS)
+    y_BKGTH = jnp.einsum("bkgts,bksh->bkgth", weights_BKGTS, v, preferred_element_type=total)
+    return y_BKGTH, (q, k, v, weights_BKGTS)
 
 
-def _attend_backward(scale, dtype, residuals, dy_BTKGH):
+def _attend_backward(scale, dtype, residuals, dy_BKGTH):
     q, k, v, weights = residuals
     total = sum_dtype(dtype)
-    dy = dy_BTKGH.astype(dtype)
-    dv_BSKH = jnp.einsum("bkgts,btkgh->bskh", weights, dy, preferred_element_type=total)
-    d_weights = jnp.einsum("btkgh,bskh->bkgts", dy, v, preferred_element_type=total)
+    dy = dy_BKGTH.astype(dtype)
+    dv_BKSH = jnp.einsum("bkgts,bkgth->bksh", weights, dy, preferred_element_type=total)
+    d_weights = jnp.einsum("bkgth,bksh->bkgts", dy, v, preferred_element_type=total)
     wide = weights.astype(total)
     inner = jnp.sum(d_weights * wide, axis=-1, keepdims=True)
     d_scores = (wide * (d_weights - inner) * scale).astype(dtype)
-    dq_BTKGH = jnp.einsum("bkgts,bskh->btkgh", d_scores, k, preferred_element_type=total)
-    dk_BSKH = jnp.einsum("bkgts,btkgh->bskh", d_scores, q, preferred_element_type=total)
-    return dq_BTKGH, dk_BSKH, dv_BSKH, None
+    dq_BKGTH = jnp.einsum("bkgts,bksh->bkgth", d_scores, k, preferred_element_type=total)
+    dk_BKSH = jnp.einsum("bkgts,bkgth->bksh", d_scores, q, preferred_element_type=total)
+    return dq_BKGTH, dk_BKSH, dv_BKSH, None
 
 
 attend.defvjp(_attend_forward, _attend_backward)

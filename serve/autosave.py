@@ -7,8 +7,8 @@ from train.saved import save
 
 # What is learned is safe in the journal; a checkpoint spares replaying this much of it.
 SECONDS_PER_CHECKPOINT = 5.0
-# Saving takes at most one part in so many of the time.
-SAVE_SHARE = 8
+# Saving takes at most one part in so many of the time; while a book is read, less.
+SAVE_SHARE, READING_SAVE_SHARE = 8, 50
 
 
 class Autosave:
@@ -26,10 +26,12 @@ class Autosave:
         self.unsaved, self._seconds = 0.0, time.monotonic() - started
         return digest
 
-    def save_when_due(self, state: LifeState, learned: float = 0.0) -> None:
+    def save_when_due(
+        self, state: LifeState, learned: float = 0.0, share: int = SAVE_SHARE
+    ) -> None:
         """After `learned` more seconds of training: a checkpoint, if it is time for one."""
         self.unsaved += learned
-        if self.unsaved > max(SECONDS_PER_CHECKPOINT, SAVE_SHARE * self._seconds):
+        if self.unsaved > max(SECONDS_PER_CHECKPOINT, share * self._seconds):
             self.save_all(state)
 
     def save_all(self, state: LifeState) -> None:

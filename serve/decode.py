@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from model.choice import largest
 from model.config import ModelConfig
 from model.shared_cache import SharedCache, init_prompt_cache, share
 from model.tokenizer import Tokenizer
@@ -18,8 +19,6 @@ from model.transformer import Params, apply_head, extend, head_table
 CHUNK = 4
 # Prompts, and rows for replies, come in blocks of so many; above a prompt's block in powers of two.
 PROMPT_BLOCK, ROW_BLOCK = 64, 16
-# Values of a row that are compared at once.
-LANES = 128
 
 Number = jax.Array | np.float32
 
@@ -204,20 +203,6 @@ def _noisy(state: _Decoding, scaled_CV, top_p: Number):
 
     noise_CV = jax.vmap(noise_V)(jnp.arange(scaled_CV.shape[0]))
     return jax.lax.optimization_barrier(scaled_CV + noise_CV)
-
-
-def largest(values_CV: jax.Array) -> jax.Array:
-    """The index of each row's largest value, int32; the first of equal ones.
-
-    Lanes are compared at once: XLA's own argmax goes through a row one value after another.
-    """
-    length = values_CV.shape[1]
-    padding = [(0, 0), (0, -length % LANES)]
-    values_CV = jnp.pad(values_CV, padding, constant_values=-jnp.inf)
-    lanes_CNL = values_CV.reshape(values_CV.shape[0], -1, LANES)
-    most_C1 = jnp.max(jnp.max(lanes_CNL, axis=1), axis=1, keepdims=True)
-    ids_CV = jnp.where(values_CV >= most_C1, jnp.arange(values_CV.shape[1]), length - 1)
-    return jnp.min(jnp.min(ids_CV.reshape(lanes_CNL.shape), axis=1), axis=1).astype(jnp.int32)
 
 
 def nucleus(log_probs_CV: jax.Array, top_p: Number) -> jax.Array:

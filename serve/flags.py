@@ -115,6 +115,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         (_INT, "max_new_tokens", 40, "tokens per reply, at most"),
         (_FLOAT, "temperature", 0.7, "of sampling; 0 is greedy"),
         (_FLOAT, "top_p", 0.95, "probability mass that replies are drawn from"),
+        (_BOOL, "remember", True, "the first reply is the taught answer called to mind, if any"),
         (
             _STRING,
             "script",

@@ -171,6 +171,7 @@ def _open_any(options: Options, output: Output, *, read_only: bool) -> Session:
         max_new_tokens=options.max_new_tokens,
         temperature=options.temperature,
         top_p=options.top_p,
+        remember=options.remember,
     )
     return Session.open(
         options.folder,

@@ -127,7 +127,8 @@ class TextOutput:
 
     def replies(self, turn: Turn) -> None:
         for number, reply in enumerate(turn.replies, start=1):
-            self.console.print(Text(f"{number}  {printable(reply.text)}"))
+            mark = " (remembered)" * reply.remembered
+            self.console.print(Text(f"{number}  {printable(reply.text)}{mark}"))
 
     def lesson(self, lesson: Lesson, held_out: HeldOut) -> None:
         self.console.print(Text(lesson_line(lesson, held_out), style="dim"))

@@ -36,7 +36,10 @@ def reading_record(report: Report) -> dict[str, Any]:
 
 def replies_record(turn: Turn) -> dict[str, Any]:
     """The object of the replies to one thing said."""
-    replies = [{"text": reply.text, "log_prob": reply.log_prob} for reply in turn.replies]
+    replies = [
+        {"text": reply.text, "log_prob": reply.log_prob, "remembered": reply.remembered}
+        for reply in turn.replies
+    ]
     return {"event": "replies", "say": turn.question.say, "replies": replies}
 
 

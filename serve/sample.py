@@ -17,12 +17,17 @@ from serve.decode import Drawing, decode
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """How replies are drawn. `top_p` 1 keeps all tokens; a temperature of 0 is greedy."""
+    """How replies are drawn. `top_p` 1 keeps all tokens; a temperature of 0 is greedy.
+
+    With `remember` the first is the taught answer that the words call to mind, if one
+    stands out.
+    """
 
     replies: int = 5
     max_new_tokens: int = 40
     temperature: float = 0.7
     top_p: float = 0.95
+    remember: bool = True
 
     def __post_init__(self) -> None:
         if self.replies < 1 or self.max_new_tokens < 1:
@@ -39,13 +44,15 @@ class SamplingConfig:
 class Reply(NamedTuple):
     """One candidate: its ids without the end mark, text, and log-probability in nats.
 
-    `log_prob` sums over the ids and the end mark when one was drawn, at temperature 1.
+    `log_prob` sums over the ids and the end mark when one was drawn, at temperature 1. A
+    `remembered` one was not drawn: it is a taught answer, scored after the question alone.
     """
 
     ids: tuple[int, ...]
     text: str
     log_prob: float
     ended: bool
+    remembered: bool = False
 
 
 def sample_replies(

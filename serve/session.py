@@ -15,6 +15,7 @@ from typing import Self
 from grow.plan import Plan
 from model.chat import Message, encode_answer, encode_prompt
 from serve.allocator import give_back_freed_memory
+from serve.autosave import READING_SAVE_SHARE
 from serve.conversation import Conversation
 from serve.open_model import OpenModel
 from serve.sample import Reply, SamplingConfig, sample_replies
@@ -30,6 +31,7 @@ from train.reading import Report, read_books
 from train.reading_plan import ReadingConfig
 from train.recipe import RECIPES
 from train.records import Event
+from train.remembering import remember
 from train.replay import Say, Watch, restore
 from train.sleep import Sleep, give_sleep
 from train.store import AUTO, StoreConfig
@@ -112,14 +114,27 @@ class Session(OpenModel):
         prompt = encode_prompt(life.tokenizer, messages, room)
         key = life.stream(REPLIES_STREAM, effective_count(life.journal, "replies"))
         replies: Sequence[Reply] = ()
-        for replies in sample_replies(
+        remembered = self._remembered(text)
+        for drawn in sample_replies(
             self.weights(), prompt, key, life.tokenizer, config.model, self.sampling, config.dtype
         ):
+            replies = [*remembered, *drawn[len(remembered) :]]
             yield tuple(replies)
             if should_stop():
                 break
         question = Question(text, prompt, room=room)
         yield self._journaled(Turn(self, self.state.event, question, messages, tuple(replies)))
+
+    def _remembered(self, text: str) -> tuple[Reply, ...]:
+        """The taught answer that the words call to mind as a reply, if one stands out."""
+        if not self.sampling.remember:
+            return ()
+        tokenizer = self.life.tokenizer
+        found = remember(self.state, tokenizer, text)
+        if found is None:
+            return ()
+        ids = tuple(tokenizer.encode(found.answer))
+        return (Reply(ids, found.answer, found.log_prob, ended=True, remembered=True),)
 
     def _journaled(self, turn: Turn) -> Turn:
         """The turn as the journal has it; as it is while nothing is learned."""
@@ -227,7 +242,8 @@ class Session(OpenModel):
         try:
             for state, report in read_books(self.life, self.state, books, reading, should_stop):
                 self.state = state
-                self._autosave.save_when_due(state, time.monotonic() - last)
+                seconds = time.monotonic() - last
+                self._autosave.save_when_due(state, seconds, READING_SAVE_SHARE)
                 last = time.monotonic()
                 yield report
         except GeneratorExit:

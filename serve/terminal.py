@@ -132,7 +132,8 @@ def _columns(replies: Sequence[Reply]) -> Table:
     table = Table.grid(padding=(0, 2), expand=True)
     for _ in replies:
         table.add_column(ratio=1, overflow="fold")
-    table.add_row(*(Text(str(number + 1), style="bold") for number in range(len(replies))))
+    heads = (f"{n}{' remembered' * reply.remembered}" for n, reply in enumerate(replies, start=1))
+    table.add_row(*(Text(head, style="bold") for head in heads))
     table.add_row(*(Text(printable(reply.text)) for reply in replies))
     return table
 

@@ -37,7 +37,9 @@ class Turn:
             raise ValueError(
                 f"a pick must be from 1 to {len(self.replies)}, got {number}; pick one of those."
             )
-        return self.session.learn(self, self.replies[number - 1].text, "pick")
+        reply = self.replies[number - 1]
+        # A taught answer that also fits these words is taught to them, and not a way of speaking.
+        return self.session.learn(self, reply.text, "teach" if reply.remembered else "pick")
 
     def others(self, answer: str, kind: Kind) -> tuple[str, ...]:
         """The replies that a picked one was preferred to, each once; none of a typed answer."""

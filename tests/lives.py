@@ -13,7 +13,7 @@ from train.optimizer import OptimizerConfig
 from train.reading_plan import ReadingConfig
 from train.step import StepConfig
 
-SAMPLING = SamplingConfig(replies=3, max_new_tokens=6)
+SAMPLING = SamplingConfig(replies=3, max_new_tokens=6, remember=False)
 READING = ReadingConfig(batch_size=1, learning_rate=1e-2, warmup_steps=4, held_out_windows=4)
 
 

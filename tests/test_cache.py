@@ -10,8 +10,9 @@ import pytest
 from conftest import random_params, small_config, with_windows
 
 from model.cache import cache_bytes, init_cache
+from model.choice import largest
 from model.transformer import apply_head, extend, forward, head_table
-from serve.decode import Drawing, decode, largest
+from serve.decode import Drawing, decode
 from serve.sample import SamplingConfig, sample_replies
 
 # Heads that look back differently far, as growths leave them behind.

@@ -65,6 +65,13 @@ def test_stopping_at_every_window_is_like_never_stopping(tmp_path, alice_text, b
             assert steps == number
     assert steps > 20
     assert digest == whole[0]
+    # Here every figure was measured; without a stop those after a book are those before the next.
+    opened = []
+    for workdir in (tmp_path / "life", whole[1]):
+        with open_session(workdir, read_only=True) as session:
+            rows = session.life.journal.events(kinds=("open",))
+            opened.append([event.data["held_out"] for event in rows])
+    assert opened[0] == opened[1]
 
 
 def test_steps_read_exactly_so_many_windows(tmp_path, alice_text, books):

@@ -14,7 +14,7 @@ from conftest import random_batch, random_params, small_config
 from model.transformer import forward
 from train.flat_tree import tree_digest
 from train.loss import token_losses
-from train.optimizer import OptimizerConfig
+from train.optimizer import OptimizerConfig, make_optimizer
 from train.state import TrainState, init_opt_state, init_state
 from train.step import StepConfig, batch_losses, train_step
 from train.windows import Batch
@@ -89,6 +89,16 @@ def test_each_layer_is_clipped_by_its_own_norm():
         moved[clip] = [float(optax.tree.norm(layer[1].mu)) for layer in layers]
     assert all(norm > 1e-3 for norm in moved[1e9])
     np.testing.assert_allclose(moved[1e-3], 1e-3, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1e3])
+def test_clipping_is_that_of_optax(size):
+    gradients = {"a": jnp.linspace(-size, size, 12).reshape(3, 4), "b": jnp.full(5, size)}
+    expected, _ = optax.clip_by_global_norm(0.5).update(gradients, optax.EmptyState())
+    optimizer = make_optimizer(OptimizerConfig(clip_norm=0.5, b1=0.0))
+    _, state = optimizer.update(gradients, optimizer.init(gradients), gradients)
+    for found, want in zip(jax.tree.leaves(state[1].mu), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(found, want, rtol=1e-6)
 
 
 def test_the_loss_of_a_position_is_about_the_next_token():

@@ -1,7 +1,7 @@
 """Held-out quality in bits per byte: it survives another tokenizer and another size."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -32,15 +32,25 @@ def bits_per_byte(
 
 
 def forgetting_report(
-    life: Life, state: LifeState, hashes: Sequence[str], limit: int | None
+    life: Life,
+    state: LifeState,
+    hashes: Sequence[str],
+    limit: int | None,
+    known: Mapping[str, float | None] = {},
 ) -> dict[str, float | None]:
-    """Held-out bits per byte of each book by its name, over at most `limit` windows each."""
+    """Held-out bits per byte of each book by its name, over at most `limit` windows each.
+
+    What is `known` of this very state is not measured again.
+    """
     context = state.config.model.context
     n_bytes_V = life.tokenizer.n_bytes_V
     report: dict[str, float | None] = {}
     for sha256 in hashes:
         book = life.library.get([sha256])
         name = book.name if book.name not in report else f"{book.name} {sha256[:8]}"
+        if name in known:
+            report[name] = known[name]
+            continue
         windows = sample_held_out(book, context, limit)
         report[name] = bits_per_byte(state.train.params, windows, n_bytes_V, state.config)
     return report

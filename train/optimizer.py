@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from train.moments import BYTES, KINDS, Kind, stored_as
@@ -57,10 +58,27 @@ def make_optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
         config.moments, optax.scale_by_adam(b1=config.b1, b2=config.b2, eps=config.eps)
     )
     return optax.chain(
-        optax.clip_by_global_norm(config.clip_norm),
+        _clip_by_norm(config.clip_norm),
         optax.GradientTransformation(adam.init, _unscaled) if config.sgd else adam,
         optax.add_decayed_weights(config.weight_decay, mask=_has_two_axes),
     )
+
+
+def _clip_by_norm(limit: float) -> optax.GradientTransformation:
+    """What `optax.clip_by_global_norm` does, as one factor for all entries.
+
+    Optax divides every entry and then chooses, which XLA writes out and reads three times: 60
+    instead of 44 bytes moved for a parameter.
+    """
+
+    def clip(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        del params
+        # A gradient of zeros has no norm to divide by, and is within any limit.
+        norm = jnp.maximum(optax.tree.norm(updates), jnp.finfo(jnp.float32).tiny)
+        scale = jnp.minimum(1.0, limit / norm)
+        return jax.tree.map(lambda update: update * scale.astype(update.dtype), updates), state
+
+    return optax.GradientTransformation(optax.identity().init, clip)
 
 
 def _unscaled(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:

@@ -69,9 +69,11 @@ def read_books(
     for book in books:
         save_book(book, life.library.folder)
     groups = [list(books)] if reading.mix else [[book] for book in books]
+    last: BookReport | None = None
     while todo := next_pass(life, groups, reading, state.config.model.context):
-        for later, report in _read_pass(life, state, todo, reading, should_stop):
+        for later, report in _read_pass(life, state, todo, reading, last, should_stop):
             state = later
+            last = report if isinstance(report, BookReport) else None
             yield state, report
         if should_stop():
             return
@@ -95,8 +97,10 @@ def apply_read(life: Life, state: LifeState, data: dict[str, Any]) -> LifeState:
     return state._replace(memory=after_reading(state.memory, data["books"]))
 
 
-def _read_pass(life, state, todo: ReadingPass, reading: ReadingConfig, should_stop):
-    state, before = _open_pass(life, state, todo, reading)
+def _read_pass(
+    life, state, todo: ReadingPass, reading: ReadingConfig, last: BookReport | None, should_stop
+):
+    state, before = _open_pass(life, state, todo, reading, last)
     started = time.monotonic()
     first = todo.first
     while first < todo.stop:
@@ -109,18 +113,22 @@ def _read_pass(life, state, todo: ReadingPass, reading: ReadingConfig, should_st
         yield _close_pass(life, state, todo, reading, before, time.monotonic() - started)
 
 
-def _open_pass(life, state, todo: ReadingPass, reading: ReadingConfig):
-    """The figures from before this pass, measured once and kept in the journal."""
+def _open_pass(life, state, todo: ReadingPass, reading: ReadingConfig, last: BookReport | None):
+    """The figures from before this pass, measured once and kept in the journal.
+
+    Right after another pass they are those from after it, but for a book that is new.
+    """
     for event in effective_events(life.journal, kinds=("open",)):
         if event.data["books"] == todo.hashes and event.data["pass"] == todo.number:
             return state, event.data
     hashes = list(dict.fromkeys([*books_read(life), *todo.hashes]))
-    before = forgetting_report(life, state, hashes, reading.held_out_windows)
+    known = {name: found["after"] for name, found in last.held_out.items()} if last else {}
+    before = forgetting_report(life, state, hashes, reading.held_out_windows, known)
     data: dict[str, Any] = {
         "books": todo.hashes,
         "pass": todo.number,
         "held_out": before,
-        "lessons": known_share(life, state),
+        "lessons": last.lessons["after"] if last else known_share(life, state),
     }
     event = life.journal.append("open", data)
     return state._replace(event=event.id), data

@@ -13,6 +13,7 @@ _FRAME_WORDS = """
     name's what's who's where's when's how's that's it's
 """
 _FRAME = frozenset(_FRAME_WORDS.split())
+_OWNERS = frozenset(["i", "me", "my", "mine", "you", "your", "yours", "we", "us", "our", "ours"])
 _OPENINGS = (
     "Tell me, ",
     "Do you know, ",
@@ -62,6 +63,19 @@ def plain(text: str) -> str:
 def content_words(text: str) -> frozenset[str]:
     """The words that say what a text is about."""
     return frozenset(word for word in normalized(text).split() if word not in _FRAME)
+
+
+def stems(text: str) -> frozenset[str]:
+    """The words that say what a text is about, without owners and the commonest endings."""
+    return frozenset(_stem(word) for word in content_words(text) - _OWNERS)
+
+
+def _stem(word: str) -> str:
+    word = word.removesuffix("'s").removesuffix("'")
+    for ending in ("ing", "ed", "es", "s", "e"):
+        if len(word) > len(ending) + 2 and word.endswith(ending):
+            return word[: -len(ending)]
+    return word
 
 
 def reword(text: str, draws: np.random.Generator) -> str:

@@ -15,6 +15,7 @@ from train.evaluate import quick_held_out
 from train.probes import guard_prompts
 from train.question_forms import other_wordings
 from train.rehearsal import answer_document, pack
+from train.remembering import remember
 from train.step import batch_losses
 from train.wording import normalized
 
@@ -95,6 +96,7 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
         "exposures": exposures(session, facts),
     }
     if full:
+        record |= with_remembering(session, probes, facts)
         key = jax.random.key(session.state.lessons)
         record["four_of_five"] = share(hold_in_samples(session, facts, key))
         talking = ask(session, says, context=context)
@@ -126,6 +128,30 @@ def in_other_words(session: Session, facts) -> dict[str, Any]:
         "paraphrase_rehearsed": share(rehearsed),
         "paraphrase_new": share(right[~rehearsed.astype(bool)]),
     }
+
+
+def with_remembering(session: Session, probes: Probes, facts) -> dict[str, Any]:
+    """The shares when the taught answer that a question calls to mind is the first reply."""
+    wordings = [wording for fact in facts for wording in fact["paraphrases"]]
+    plain = ask_remembering(session, [fact["say"] for fact in facts])
+    other = ask_remembering(session, wordings)
+    guards = ask_remembering(session, probes.guards)
+    right = [holds(a, f["keyword"]) for a, f in pairs(other, np.repeat(facts, 2))]
+    rehearsed = [is_rehearsed(f["say"], w) for w, f in pairs(wordings, np.repeat(facts, 2))]
+    return {
+        "remembering_keyword": share(holds(a, f["keyword"]) for a, f in pairs(plain, facts)),
+        "remembering_paraphrase": [share(right[0::2]), share(right[1::2])],
+        "remembering_new": share(r for r, known in pairs(right, rehearsed) if not known),
+        "remembering_leak": share(any(holds(a, w) for w in probes.keywords) for a in guards),
+    }
+
+
+def ask_remembering(session: Session, says) -> list[str | None]:
+    """What each question calls to mind, and where that is nothing, the likeliest answer."""
+    called = [remember(session.state, session.life.tokenizer, say) for say in says]
+    return [
+        found.answer if found else answer for found, answer in pairs(called, ask(session, says))
+    ]
 
 
 def is_rehearsed(say: str, wording: str) -> bool:

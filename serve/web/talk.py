@@ -23,7 +23,12 @@ from train.undo import UndoPlan
 def turn_record(turn: Turn) -> dict[str, Any]:
     """The turn as the page shows it."""
     replies = [
-        {"text": printable(reply.text), "log_prob": reply.log_prob, "ended": reply.ended}
+        {
+            "text": printable(reply.text),
+            "log_prob": reply.log_prob,
+            "ended": reply.ended,
+            "remembered": reply.remembered,
+        }
         for reply in turn.replies
     ]
     return {"turn": turn.event, "say": printable(turn.question.say), "replies": replies}

@@ -125,7 +125,7 @@ async function askFor(text) {
   $("words").value = "";
   $("words").blur();
   showAsked(text);
-  cards.forEach((one) => { one.text.textContent = ""; one.item.classList.remove("taught"); });
+  cards.forEach((one) => { one.text.textContent = ""; one.item.classList.remove("taught", "remembered"); });
   try {
     for await (const [name, value] of await say(text)) {
       if (name === "job") job = value.job;
@@ -152,6 +152,7 @@ function showTurn(value) {
   showAsked(turn.say);
   turn.replies.forEach((reply, index) => {
     cards[index].text.textContent = reply.text;
+    cards[index].item.classList.toggle("remembered", reply.remembered);
     cards[index].item.title = `log-probability ${fixed(reply.log_prob, 1)}${reply.ended ? "" : ", cut off"}`;
   });
   if (!present().learning) return stopHere();

@@ -1,0 +1,98 @@
+"""The taught answer that a question calls to mind, where the weights are sure enough of one.
+
+Asked in words it has seldom heard, a small model begins with what it says to most questions,
+although it finds the right answer, taken as a whole, likelier than any other that it was taught.
+So the taught answers that share most words with the question are scored whole by the weights,
+against how likely they are after words that ask for nothing, and the best counts if it stands out.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from model.axes import count_parameters
+from model.chat import Message, encode_answer, encode_prompt
+from model.tokenizer import Tokenizer
+from train.life import LifeState
+from train.rehearsal import answer_document, pack
+from train.schedule import Item
+from train.step import batch_losses
+from train.wording import stems
+
+# Taught answers that are scored, at most: these, fewer in large models, so that it stays quick.
+CANDIDATES, SCORED_PARAMETERS = 32, 640_000_000
+FEWEST = 8
+# How much of an answer's likelihood anywhere is taken off, and what words in common add; chosen,
+# like the least score that counts, on one taught life (docs/lessons.md).
+ANYWHERE, IN_COMMON, LEAST = 0.3, 0.9, 1.0
+NEUTRAL = "Tell me something."
+ROWS, ROW_TOKENS = 8, 256
+
+
+class Remembered(NamedTuple):
+    """A taught answer, its log-probability in nats after the bare question, and its score."""
+
+    answer: str
+    log_prob: float
+    score: float
+
+
+def remember(state: LifeState, tokenizer: Tokenizer, say: str) -> Remembered | None:
+    """The taught answer that these words call to mind, if one stands out."""
+    typed = [item for item in state.memory.items if not item.pick]
+    found = best_of(state, tokenizer, say, typed)
+    return found if found is not None and found.score >= LEAST else None
+
+
+def best_of(
+    state: LifeState, tokenizer: Tokenizer, say: str, items: Sequence[Item]
+) -> Remembered | None:
+    """The highest score among the lessons that have most in common with these words."""
+    common = words_in_common(say, items)
+    count = max(FEWEST, min(CANDIDATES, SCORED_PARAMETERS // count_parameters(state.config.model)))
+    # Of equals the last that was taught.
+    order = sorted(range(len(items)), key=lambda index: (-common[index], -index))[:count]
+    answers = [items[index].said.answer for index in order]
+    nats = answer_nats(state, tokenizer, [(s, a) for a in answers for s in (say, NEUTRAL)])
+    scored = []
+    for index, answer, here, anywhere in zip(order, answers, nats[::2], nats[1::2], strict=True):
+        if here is not None and anywhere is not None:
+            tokens = len(encode_answer(tokenizer, answer))
+            score = (ANYWHERE * anywhere - here) / math.sqrt(tokens) + IN_COMMON * common[index]
+            scored.append(Remembered(answer, -here, score))
+    return max(scored, key=lambda remembered: remembered.score, default=None)
+
+
+def words_in_common(say: str, items: Sequence[Item]) -> list[float]:
+    """For each lesson the words that its question or answer shares; one in no other lesson is 1."""
+    words = [stems(item.said.say) | stems(item.said.answer) for item in items]
+    counts = Counter(word for some in words for word in some)
+    most = math.log((len(items) + 1) / 1.5)
+    weights = {w: math.log((len(items) + 1) / (count + 0.5)) / most for w, count in counts.items()}
+    asked = stems(say)
+    return [math.fsum(weights[word] for word in asked & some) for some in words]
+
+
+def answer_nats(
+    state: LifeState, tokenizer: Tokenizer, exchanges: Sequence[tuple[str, str]]
+) -> list[float | None]:
+    """The loss of each whole answer after its words alone; None where there was no room for it."""
+    pieces = [
+        answer_document(
+            encode_prompt(tokenizer, [Message("user", say)], 2**31),
+            encode_answer(tokenizer, answer),
+        )._replace(items=(number,))
+        for number, (say, answer) in enumerate(exchanges)
+    ]
+    length = min(ROW_TOKENS, state.config.model.context)
+    fitting = [piece for piece in pieces if len(piece.ids) <= length + 1]
+    nats: list[float | None] = [None] * len(pieces)
+    if fitting:
+        scored = pack(fitting, ROWS, length)
+        nats_BT = np.asarray(batch_losses(state.train.params, scored.batch, state.config))
+        for answer in scored.answers:
+            nats[answer.item] = float(np.sum(nats_BT[answer.row, answer.start : answer.stop]))
+    return nats
