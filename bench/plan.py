@@ -174,8 +174,12 @@ def table(rows: list[dict[str, Any]]) -> str:
         times["rehearsal_seconds"] /= RECIPES["rehearsed"].rehearsals_of(plan["parameters"])
         pairs += [(times[planned], real["seconds"][name]) for name, planned in PAIRS]
         cells = [f"{p:.3g} / {r:.3g} ({100 * (p / r - 1):+.0f} %)" for p, r in pairs]
-        rates = [rate["product_flops"] / 1e9 for rate in (plan["machine"], row["machine_after"])]
-        cells.append(f"{rates[0]:.0f}, {rates[1]:.0f}")
+        rates = [
+            rate["product_flops"] / 1e9
+            for rate in (plan["machine"], row.get("machine_after"))
+            if rate
+        ]
+        cells.append(", ".join(f"{rate:.0f}" for rate in rates))
         lines.append([row["size"], _kind(row), *cells])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
