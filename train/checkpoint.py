@@ -198,9 +198,10 @@ def _orbax_save(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 @functools.cache
 def _hush_abandoned_threads() -> None:
-    """Threads that a failed save leaves behind, and that find its event loop closed, are quiet.
+    """Threads and futures that a failed save leaves behind are quiet; it told its error itself.
 
-    Each would print that on the owner's screen, at once or later.
+    Each thread that finds the event loop closed, and each error that nobody fetched, would print
+    that on the owner's screen, at once or when it is collected.
     """
     hook = sys.unraisablehook
 
@@ -209,6 +210,9 @@ def _hush_abandoned_threads() -> None:
             hook(failure)
 
     sys.unraisablehook = tell
+    logging.getLogger("asyncio").addFilter(
+        lambda record: ".saving.orbax-checkpoint-tmp" not in record.getMessage()
+    )
 
 
 def _orbax_load(path: Path, leaves: dict[str, Any]) -> dict[str, np.ndarray]:
