@@ -23,7 +23,6 @@ BLOCK = 64
 MANTISSA = 3
 _SHIFT = 23 - MANTISSA
 
-
 # Of one moment of one parameter, scales included.
 BYTES: dict[Kind, float] = {"float32": 4.0, "bfloat16": 2.0, "int8": 1.0 + 1.0 / BLOCK}
 
@@ -126,12 +125,11 @@ def encode(x: jax.Array, chance: jax.Array, *, signed: bool) -> tuple[jax.Array,
     # One more, for the largest entry may be rounded up to the next power of two.
     scale = jnp.clip(jnp.right_shift(_bits(most), 23).astype(jnp.int32) - 126, -125, 125)
     first = _first(signed)
-    rounded = _bits(jnp.abs(x) * _power(-_spread(scale, size)))
-    rounded = (rounded + (chance << (_SHIFT - 16))) >> _SHIFT
+    relative = jnp.abs(x) * _power(-_spread(scale, size))
+    rounded = (_bits(relative) + (chance << (_SHIFT - 16))) >> _SHIFT
     codes = rounded - jnp.minimum(rounded, first)
     # Between 0 and the first code.
     least = _float(jnp.uint32(first + 1) << _SHIFT)
-    relative = jnp.abs(x) * _power(-_spread(scale, size))
     luck = relative * 65536.0 > least * chance.astype(jnp.float32)
     codes = jnp.where(relative < least, (luck if signed else x > 0).astype(jnp.uint32), codes)
     if signed:

@@ -108,7 +108,8 @@ def _forms_about() -> dict[frozenset[str], set[int]]:
     """The sets that have a wording without slots which asks so about these words."""
     found: dict[frozenset[str], set[int]] = {}
     for number, ask in _wordings(slots=False):
-        found.setdefault(_about(ask), set()).add(number)
+        if about := _about(ask):
+            found.setdefault(about, set()).add(number)
     return found
 
 

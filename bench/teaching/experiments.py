@@ -19,6 +19,7 @@ from bench.teaching.probes import (
     measure,
     share,
     style_record,
+    word_for_word,
 )
 from model.chat import Message, encode_prompt, fitting_messages
 from serve.session import Session
@@ -64,7 +65,7 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
                 "seconds_with_rehearsals": float(np.median(talk.settled)),
                 "held": len(held) / max(len(known), 1),
                 "exposures_until_held": median_or_none(held, known),
-                "all_recall": known_answers(session, lessons[:number]) if full else None,
+                "all_recall": recall(session, lessons[:number]) if full else None,
                 **measure(session, probes, known, talk.context, full=full),
             }
     if arguments.sleep:
@@ -89,13 +90,9 @@ def lessons_of(arguments) -> tuple[list[Any], list[Any], list[Any]]:
     return facts, mixed, others[arguments.others : arguments.others + arguments.later]
 
 
-def known_answers(session: Session, lessons) -> float | None:
+def recall(session: Session, lessons) -> float | None:
     """The share of all lessons, facts or not, whose answer is given word for word."""
-    found = ask(session, [lesson["say"] for lesson in lessons])
-    return share(
-        normalized(answer or "") == normalized(lesson["answer"])
-        for answer, lesson in zip(found, lessons, strict=True)
-    )
+    return word_for_word(ask(session, [lesson["say"] for lesson in lessons]), lessons)
 
 
 def newly_held(session: Session, facts, held: dict[str, int]) -> dict[str, int]:

@@ -80,14 +80,11 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
     says = [fact["say"] for fact in facts]
     plain = ask(session, says)
     guards = ask(session, probes.guards)
-    leaks = [any(holds(reply, word) for word in probes.keywords) for reply in guards]
     record = {
         "facts": len(facts),
-        "recall": share(
-            normalized(a or "") == normalized(f["answer"]) for a, f in pairs(plain, facts)
-        ),
+        "recall": word_for_word(plain, facts),
         "keyword": share(holds(a, f["keyword"]) for a, f in pairs(plain, facts)),
-        "leak": share(leaks),
+        "leak": share(leaks(guards, probes)),
         "guard_nats": guard_nats(session, probes),
         "guard_same": share(a == b for a, b in pairs(guards, probes.replies)),
         "guard_words": float(np.mean([len((g or "").split()) for g in guards])),
@@ -113,14 +110,14 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
     return record
 
 
-def in_other_words(session: Session, facts) -> dict[str, Any]:
+def in_other_words(session: Session, facts, asking=ask) -> dict[str, Any]:
     """The share of right answers to both paraphrases, and of those that rehearsal cannot have had.
 
     `paraphrase_rehearsed` is the share of paraphrases that are, word for word, among the wordings
-    that rehearsal draws from.
+    that rehearsal draws from. `asking` gives the answers to questions, as `ask` does.
     """
     questions = [(fact, wording) for fact in facts for wording in fact["paraphrases"]]
-    answers = ask(session, [wording for _, wording in questions])
+    answers = asking(session, [wording for _, wording in questions])
     right = np.array([holds(a, fact["keyword"]) for a, (fact, _) in pairs(answers, questions)])
     rehearsed = np.array([is_rehearsed(fact["say"], wording) for fact, wording in questions])
     return {
@@ -132,17 +129,14 @@ def in_other_words(session: Session, facts) -> dict[str, Any]:
 
 def with_remembering(session: Session, probes: Probes, facts) -> dict[str, Any]:
     """The shares when the taught answer that a question calls to mind is the first reply."""
-    wordings = [wording for fact in facts for wording in fact["paraphrases"]]
     plain = ask_remembering(session, [fact["say"] for fact in facts])
-    other = ask_remembering(session, wordings)
     guards = ask_remembering(session, probes.guards)
-    right = [holds(a, f["keyword"]) for a, f in pairs(other, np.repeat(facts, 2))]
-    rehearsed = [is_rehearsed(f["say"], w) for w, f in pairs(wordings, np.repeat(facts, 2))]
+    found = in_other_words(session, facts, ask_remembering)
     return {
         "remembering_keyword": share(holds(a, f["keyword"]) for a, f in pairs(plain, facts)),
-        "remembering_paraphrase": [share(right[0::2]), share(right[1::2])],
-        "remembering_new": share(r for r, known in pairs(right, rehearsed) if not known),
-        "remembering_leak": share(any(holds(a, w) for w in probes.keywords) for a in guards),
+        "remembering_paraphrase": found["paraphrase"],
+        "remembering_new": found["paraphrase_new"],
+        "remembering_leak": share(leaks(guards, probes)),
     }
 
 
@@ -152,6 +146,19 @@ def ask_remembering(session: Session, says) -> list[str | None]:
     return [
         found.answer if found else answer for found, answer in pairs(called, ask(session, says))
     ]
+
+
+def word_for_word(answers, lessons) -> float | None:
+    """The share of lessons whose answer was given, but for case and marks."""
+    return share(
+        normalized(answer or "") == normalized(lesson["answer"])
+        for answer, lesson in pairs(answers, lessons)
+    )
+
+
+def leaks(replies, probes: Probes) -> list[bool]:
+    """Which replies hold the keyword of some fact."""
+    return [any(holds(reply, word) for word in probes.keywords) for reply in replies]
 
 
 def is_rehearsed(say: str, wording: str) -> bool:
