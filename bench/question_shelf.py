@@ -13,13 +13,17 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from bench import wordings
+from bench import word_lists as lists
 from bench.dialogue_shelf import as_text
-from bench.wordings import Draw, flip, split_list, split_words, with_article
+from bench.word_lists import split_list, split_words
+from bench.wordings import Draw, flip, with_article
 from train.question_forms import QuestionForm, fill, fill_slots, question_forms
 
 # Shares of the kinds of conversations.
-KINDS = {"unknown": 0.3, "told": 0.22, "town": 0.3, "chat": 0.18}
+KINDS = {"unknown": 0.25, "told": 0.2, "town": 0.2, "chat": 0.35}
+# Of the replies to a remark the first has this share: a model that heard all of them equally often
+# has no favourite, says a mixture of them, and gives way to whatever it is taught.
+USUAL = 0.75
 CITIZENS = 20
 _OPENINGS = ("Do you know ", "Do you remember ", "Can you tell me ", "I forgot ", "Remind me ")
 _OPENINGS += ("Tell me ", "I have forgotten ", "I cannot remember ", "Do you still know ")
@@ -53,40 +57,40 @@ _SMALL_TALK = Path(__file__).with_name("small_talk.txt")
 def values(draw: Draw) -> dict[str, Callable[[], str]]:
     """What stands for each slot of an answer."""
     pick, number = draw.pick, draw.random.randint
-    listed = {name: split_words(words) for name, words in wordings.FAVOURITES.items()}
+    listed = {name: split_words(words) for name, words in lists.FAVOURITES.items()}
     return {
         "name": draw.name,
         "surname": lambda: pick(SURNAMES),
-        "petname": lambda: pick(wordings.PET_NAMES),
+        "petname": lambda: pick(lists.PET_NAMES),
         "town": draw.town,
         "country": lambda: pick(COUNTRIES),
-        "street": lambda: f"{draw.name()} {pick(wordings.STREETS)}",
+        "street": lambda: f"{draw.name()} {pick(lists.STREETS)}",
         "shop": lambda: f"{pick(SURNAMES)}'s",
-        "colour": lambda: pick(wordings.SHADES) + pick(wordings.COLOURS),
+        "colour": lambda: pick(lists.SHADES) + pick(lists.COLOURS),
         "number": lambda: str(number(2, 9999)),
-        "small": lambda: pick(wordings.HOURS[1:] + wordings.TEENS),
+        "small": lambda: pick(lists.HOURS[1:] + lists.TEENS),
         "hour": lambda: (
-            f"{pick(['', 'half past ', 'a quarter to ', 'ten past '])}{pick(wordings.HOURS)}"
+            f"{pick(['', 'half past ', 'a quarter to ', 'ten past '])}{pick(lists.HOURS)}"
         ),
-        "day": lambda: pick(wordings.DAYS),
-        "month": lambda: pick(wordings.MONTHS),
-        "date": lambda: f"the {number(4, 20)}th of {pick(wordings.MONTHS)}",
+        "day": lambda: pick(lists.DAYS),
+        "month": lambda: pick(lists.MONTHS),
+        "date": lambda: f"the {number(4, 20)}th of {pick(lists.MONTHS)}",
         "year": lambda: str(number(1921, 2024)),
-        "job": lambda: with_article(pick(wordings.JOBS)),
-        "food": lambda: f"{pick(wordings.STUFF)} {pick(['soup', 'cake', 'pie', 'salad', 'jam'])}",
+        "job": lambda: with_article(pick(lists.JOBS)),
+        "food": lambda: f"{pick(lists.STUFF)} {pick(['soup', 'cake', 'pie', 'salad', 'jam'])}",
         "drink": lambda: pick(listed["drink"]),
         "animal": lambda: with_article(pick(listed["animal"])),
-        "object": lambda: with_article(pick(split_list(wordings.GOODS))),
+        "object": lambda: with_article(pick(split_list(lists.GOODS))),
         "place": draw.inside,
         "where": draw.beside,
-        "material": lambda: pick(split_list(wordings.MATERIALS)),
-        "reason": lambda: pick(split_list(wordings.REASONS)),
+        "material": lambda: pick(split_list(lists.MATERIALS)),
+        "reason": lambda: pick(split_list(lists.REASONS)),
         "activity": lambda: pick(ACTIVITIES),
         "instrument": lambda: pick(listed["instrument"]),
         "sport": lambda: pick(listed["sport"]),
         "language": lambda: pick(LANGUAGES),
         "word": lambda: pick(WORDS),
-        "price": lambda: f"{pick([*wordings.TEENS, *wordings.TENS])} pounds",
+        "price": lambda: f"{pick([*lists.TEENS, *lists.TENS])} pounds",
         "book": lambda: pick(BOOKS),
         "person": lambda: pick(PEOPLE),
     }
@@ -103,7 +107,7 @@ class FormDraw:
         self.of_persons = [form for form in self.forms if "{who" in form.asks[0]]
         blocks = _SMALL_TALK.read_text(encoding="utf-8").strip().split("\n\n")
         self.small_talk = [block.split("\n")[1:] for block in blocks]
-        self.citizens = self.random.sample(wordings.NAMES, CITIZENS)
+        self.citizens = self.random.sample(lists.NAMES, CITIZENS)
 
     def conversation(self) -> list[str]:
         """Turns by turns of the user and of the assistant."""
@@ -145,8 +149,9 @@ class FormDraw:
         """Small talk."""
         turns = []
         for lines in self.random.sample(self.small_talk, self.random.randint(1, 3)):
+            replies = [line[2:] for line in lines if line.startswith("= ")]
             turns.append(self.pick([line for line in lines if not line.startswith("= ")]))
-            turns.append(self.pick([line for line in lines if line.startswith("= ")])[2:])
+            turns.append(replies[0] if self.draw.chance(USUAL) else self.pick(replies))
         return turns
 
     def ask(self, form: QuestionForm, slots: Mapping[str, str]) -> str:
@@ -168,12 +173,12 @@ class FormDraw:
 
     def slots(self, form: QuestionForm) -> dict[str, str]:
         """Words for the slots of the questions."""
-        what = self.pick([*wordings.STUFF, *wordings.OBJECTS])
+        what = self.pick([*lists.STUFF, *lists.OBJECTS])
         return {"who": self._who(form), "thing": self.draw.thing(), "what": what}
 
     def _who(self, form: QuestionForm) -> str:
         if any("petname" in answer for answer in form.answers):
-            return f"my {self.pick(wordings.PETS)}"
+            return f"my {self.pick(lists.PETS)}"
         return self.draw.person() if self.draw.chance(0.8) else self.draw.name()
 
 
