@@ -14,6 +14,7 @@ from model.transformer import compute_copy
 from serve.allocator import keep_freed_memory
 from serve.sample import SamplingConfig, sample_replies
 from serve.session import Session
+from serve.turn import Turn
 from train.books import load_book
 from train.life import open_life
 from train.optimizer import OptimizerConfig
@@ -102,11 +103,11 @@ def lesson(task: Task) -> Prepared:
         session.forget_context()
         session.weights()
         started = time.perf_counter()
-        turn = session.say(f"Tell me the story of the old man and the sea from day {turns} on.")
+        say = f"Tell me the story of the old man and the sea from day {turns} on."
+        turn = list(session.stream(say))[-1]
+        assert isinstance(turn, Turn)
         seen = time.perf_counter()
-        # A wide newborn model repeats the end of its prompt, which is blank.
-        wordy = [i for i, reply in enumerate(turn.replies, 1) if reply.text.strip()]
-        turn.pick(wordy[0]) if wordy else turn.teach("There was an old man who fished alone.")
+        turn.teach(f"There was an old man who fished alone for {turns} days.")
         done = time.perf_counter()
         session.settle()
         return {

@@ -53,8 +53,9 @@ class OpenModel:
         return self._state
 
     def settle(self) -> None:
-        """What the last lesson owes is made; for a time when nobody waits."""
-        _ = self.state
+        """What the last lesson owes is made, and saved when due; for a time when nobody waits."""
+        with self._settling:
+            self._autosave.save_when_due(self.state)
 
     def __enter__(self) -> Self:
         return self

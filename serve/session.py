@@ -96,15 +96,19 @@ class Session(OpenModel):
         self.state = self.state._replace(event=event.id)
 
     def say(self, text: str) -> Turn:
-        """The finished turn: all replies to `text`, written to the journal."""
+        """The finished turn: all replies to `text`, written to the journal; saves when due."""
         *_, last = self.stream(text)
         assert isinstance(last, Turn)
+        self._autosave.save_when_due(self.state)
         return last
 
     def stream(
         self, text: str, should_stop: Callable[[], bool] = lambda: False
     ) -> Iterator[tuple[Reply, ...] | Turn]:
-        """The unfinished replies after every few tokens, and at last the turn; or stops early."""
+        """The unfinished replies after every few tokens, and at last the turn; or stops early.
+
+        Nothing is saved, for a person waits: `settle` is for that.
+        """
         text = text.strip()
         if not text:
             raise ValueError("a prompt must hold some words, got none; say something.")
@@ -138,7 +142,6 @@ class Session(OpenModel):
 
     def _journaled(self, turn: Turn) -> Turn:
         """The turn as the journal has it; as it is while nothing is learned."""
-        self._autosave.save_when_due(self.state)
         if not self.learning:
             return turn
         event = self.life.journal.append("replies", replies_data(turn, self.sampling, self.origin))

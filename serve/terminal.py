@@ -93,11 +93,18 @@ def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
         spread = how == "spread"
         lesson = turn.teach(answer, spread=spread) if by_hand else turn.pick(int(answer))
         output.lesson(lesson, session.held_out_change())
-        # The rehearsals that the lesson owes are made while the person reads and types.
-        threading.Thread(target=session.settle, daemon=True).start()
+        # Rehearsals and a checkpoint are made while the person reads and types.
+        threading.Thread(target=_settle, args=(session, output), daemon=True).start()
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
     return ""
+
+
+def _settle(session: Session, output: Output) -> None:
+    try:
+        session.settle()
+    except ValueError as error:
+        output.say(str(error))
 
 
 def _how_to_teach(session: Session, output: Output, ask: Ask, turn: Turn, answer: str) -> str:

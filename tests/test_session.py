@@ -156,6 +156,17 @@ def test_an_interrupted_lesson_leaves_the_model_as_it_was(workdir, monkeypatch):
         turn.pick(1)
 
 
+def test_a_checkpoint_is_made_while_nobody_waits(workdir, monkeypatch):
+    monkeypatch.setattr("serve.autosave.SECONDS_PER_CHECKPOINT", 0.0)
+    with open_session(workdir) as session:
+        session.say("Hello").teach("Good day.")
+        before = session.life.journal.checkpoints()
+        for _ in session.stream("Hello"):
+            assert session.life.journal.checkpoints() == before
+        session.settle()
+        assert len(session.life.journal.checkpoints()) == len(before) + 1
+
+
 def test_a_turn_is_taught_once(workdir):
     with open_session(workdir) as session:
         turn = session.say("Hello")
