@@ -80,11 +80,13 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
     says = [fact["say"] for fact in facts]
     plain = ask(session, says)
     guards = ask(session, probes.guards)
+    taught = {normalized(item.said.answer) for item in session.state.memory.items}
     record = {
         "facts": len(facts),
         "recall": word_for_word(plain, facts),
         "keyword": share(holds(a, f["keyword"]) for a, f in pairs(plain, facts)),
         "leak": share(leaks(guards, probes)),
+        "borrowed": share(normalized(reply or "") in taught for reply in guards),
         "guard_nats": guard_nats(session, probes),
         "guard_same": share(a == b for a, b in pairs(guards, probes.replies)),
         "guard_words": float(np.mean([len((g or "").split()) for g in guards])),
