@@ -10,6 +10,7 @@ from lives import READING, new_life, open_session, write_book
 from train.recipe import Recipe
 from train.remembering import answer_nats, best_of, remember, words_in_common
 from train.schedule import Exchange, Item
+from train.step import batch_losses
 
 QUICK = Recipe(
     learning_rate=1e-2, windows=2, own=0, passages=0, dialogues=0, chats=0.0, reworded=0.0
@@ -98,6 +99,21 @@ def test_the_score_is_that_of_the_whole_answer_after_the_question_alone(session)
     (nats,) = answer_nats(state, tokenizer, [(say, answer)])
     assert nats is not None and math.isclose(found.log_prob, -nats, rel_tol=1e-3)
     assert answer_nats(state, tokenizer, [(say, "word " * 500), (say, answer)])[0] is None
+
+
+def test_answers_are_scored_in_as_few_rows_as_hold_them(session, monkeypatch):
+    rows = []
+
+    def seen(params, batch, config):
+        rows.append(len(batch.tokens_BT))
+        return batch_losses(params, batch, config)
+
+    monkeypatch.setattr("train.remembering.batch_losses", seen)
+    exchange = ("Where is my hat?", "Your hat is on the shelf.")
+    found = [answer_nats(session.state, session.life.tokenizer, [exchange] * n) for n in (1, 3, 8)]
+    assert rows[0] == 2 < rows[1] < rows[2] == 8
+    for nats in found:
+        assert nats == pytest.approx([found[0][0]] * len(nats), rel=1e-3)
 
 
 def test_a_rare_word_in_common_counts_more_than_one_that_many_lessons_have():

@@ -29,7 +29,8 @@ FEWEST = 8
 # like the least score that counts, on one taught life (docs/lessons.md).
 ANYWHERE, IN_COMMON, LEAST = 0.3, 0.9, 1.0
 NEUTRAL = "Tell me something."
-ROWS, ROW_TOKENS = 8, 256
+# As few of these rows as hold all that is scored: few shapes, for each is compiled.
+ROWS, ROW_TOKENS = (2, 4, 8), 256
 
 
 class Remembered(NamedTuple):
@@ -91,7 +92,10 @@ def answer_nats(
     fitting = [piece for piece in pieces if len(piece.ids) <= length + 1]
     nats: list[float | None] = [None] * len(pieces)
     if fitting:
-        scored = pack(fitting, ROWS, length)
+        for rows in ROWS:
+            scored = pack(fitting, rows, length)
+            if len(scored.answers) == len(fitting):
+                break
         nats_BT = np.asarray(batch_losses(state.train.params, scored.batch, state.config))
         for answer in scored.answers:
             nats[answer.item] = float(np.sum(nats_BT[answer.row, answer.start : answer.stop]))
