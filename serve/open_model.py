@@ -26,7 +26,7 @@ class OpenModel:
         self.life = life
         self._state = state
         # Another thread may be making what a lesson owes while this one goes on.
-        self._settling = threading.RLock()
+        self._settling, self._leaving = threading.RLock(), False
         self._copy: Params | None = None
         self._held_out: float | None = None
         self._autosave = Autosave(life, unsaved)
@@ -65,6 +65,7 @@ class OpenModel:
 
     def close(self) -> None:
         """Everything is saved and the folder is free."""
+        self._leaving = True
         try:
             self.close_lessons()
         finally:
@@ -100,12 +101,16 @@ class OpenModel:
 
     @contextmanager
     def _restored_after_failure(self) -> Iterator[None]:
-        """A step may have used up the arrays; the folder still has what was acknowledged."""
-        try:
-            yield
-        except BaseException:
-            self._restore()
-            raise
+        """A step may have used up the arrays; the folder still has what was acknowledged.
+
+        Nothing is settled meanwhile, for the step uses up the arrays that it would look at.
+        """
+        with self._settling:
+            try:
+                yield
+            except BaseException:
+                self._restore()
+                raise
 
     def _restore(self, watch: Watch = lambda _: None) -> None:
         """The state is what the folder says; the old one is let go first, to save its memory."""

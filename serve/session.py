@@ -38,6 +38,9 @@ from train.store import AUTO, StoreConfig
 from train.talk import FORGET, context_after_undo
 from train.undo import UndoPlan, last_undo, plan_undo, undo
 
+# A reading that took so many seconds hides those that the model's own replies take.
+LONG_READING = 300.0
+
 
 class Session(OpenModel):
     """A conversation with an open model; the only mutable record of one."""
@@ -50,7 +53,8 @@ class Session(OpenModel):
         self.recipe = RECIPES["rehearsed"]
         # Whether turns are written down and may become lessons, and where their words come from.
         self.learning, self.origin = life.lock is not None, "python"
-        self._closed, self._taught = 0, set[int]()
+        # Turns up to `_closed` cannot be taught any more; `_asked` is whether another may be.
+        self._closed, self._taught, self._asked = 0, set[int](), False
         self._conversation = Conversation(life)
 
     @classmethod
@@ -146,7 +150,18 @@ class Session(OpenModel):
             return turn
         event = self.life.journal.append("replies", replies_data(turn, self.sampling, self.origin))
         self.state = self.state._replace(event=event.id)
+        self._asked = True
         return turn.numbered(event.id)
+
+    def settle(self) -> None:
+        """What the last lesson owes and the next one needs is made, and saved when due.
+
+        For a time when nobody waits: after a lesson, or while the replies to choose from are read.
+        """
+        with self._settling:
+            if self._asked and self.recipe.own:
+                self.state = with_own_replies(self.life, self.state, lambda: self._leaving)
+            super().settle()
 
     def learn(self, turn: Turn, answer: str, kind: Kind, *, spread: bool = False) -> Lesson:
         """The lesson is in the weights, the journal and the context file."""
@@ -241,7 +256,7 @@ class Session(OpenModel):
         self._require_writer("read books")
         self._copy = self._held_out = None
         give_back_freed_memory()
-        last = time.monotonic()
+        last = started = time.monotonic()
         try:
             for state, report in read_books(self.life, self.state, books, reading, should_stop):
                 self.state = state
@@ -263,6 +278,6 @@ class Session(OpenModel):
             return
         # Lessons have arrays of other sizes, which would not fit where those of reading were.
         give_back_freed_memory()
-        # Now rather than at the first lesson, which the person waits for.
-        self.state = with_own_replies(self.life, self.state)
+        if last - started > LONG_READING:
+            self.state = with_own_replies(self.life, self.state)
         self.save()

@@ -74,6 +74,7 @@ def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
     """The turn is a lesson, or was skipped; returns the command that was typed instead, if any."""
     if not session.learning:
         return ""
+    _settle_meanwhile(session, output)
     answer = ask(f"1-{len(turn.replies)}, or a better answer> ", len(turn.replies))
     if answer.startswith("/") or not answer.strip():
         if answer.split(" ")[0].strip() != "/why":
@@ -93,18 +94,22 @@ def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
         spread = how == "spread"
         lesson = turn.teach(answer, spread=spread) if by_hand else turn.pick(int(answer))
         output.lesson(lesson, session.held_out_change())
-        # Rehearsals and a checkpoint are made while the person reads and types.
-        threading.Thread(target=_settle, args=(session, output), daemon=True).start()
+        _settle_meanwhile(session, output)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
     return ""
 
 
-def _settle(session: Session, output: Output) -> None:
-    try:
-        session.settle()
-    except ValueError as error:
-        output.say(str(error))
+def _settle_meanwhile(session: Session, output: Output) -> None:
+    """What a lesson owes or needs is made, and a checkpoint, while the person reads and types."""
+
+    def settle() -> None:
+        try:
+            session.settle()
+        except ValueError as error:
+            output.say(str(error))
+
+    threading.Thread(target=settle, daemon=True).start()
 
 
 def _how_to_teach(session: Session, output: Output, ask: Ask, turn: Turn, answer: str) -> str:

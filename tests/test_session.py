@@ -1,6 +1,7 @@
 """A lesson is one step, is kept, and comes back from the journal to the bit."""
 
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -165,6 +166,54 @@ def test_a_checkpoint_is_made_while_nobody_waits(workdir, monkeypatch):
             assert session.life.journal.checkpoints() == before
         session.settle()
         assert len(session.life.journal.checkpoints()) == len(before) + 1
+
+
+def test_own_replies_are_taken_while_the_replies_are_read(born, tmp_path):
+    """They are those that the lesson would have taken itself, and leaving does not wait."""
+    digests = []
+    for name in ("while reading", "with the lesson"):
+        shutil.copytree(born, tmp_path / name)
+        with open_session(tmp_path / name) as session:
+            session.settle()
+            assert session.state.memory.own is None
+            turn = session.say("Hello")
+            if name == "while reading":
+                session._leaving = True
+                session.settle()
+                assert session.state.memory.own is None
+                session._leaving = False
+                session.settle()
+                assert session.state.memory.own is not None
+            turn.teach("Good day.")
+            digests.append(tree_digest(session.state.train))
+    assert digests[0] == digests[1]
+
+
+def test_a_lesson_is_not_settled_under_its_hands(workdir, monkeypatch):
+    """Another thread that settles waits until the lesson is over."""
+    during, learning = [], threading.Event()
+    with open_session(workdir) as session:
+        turn = session.say("Hello")
+        thread = threading.Thread(target=session.settle)
+
+        def lesson(*arguments):
+            learning.set()
+            thread.start()
+            thread.join(0.2)
+            learned = give_lesson(*arguments)
+            learning.clear()
+            return learned
+
+        def asked(*arguments):
+            during.append(learning.is_set())
+            return arguments[1]
+
+        monkeypatch.setattr("serve.session.give_lesson", lesson)
+        monkeypatch.setattr("serve.session.with_own_replies", asked)
+        turn.teach("Good day.")
+        thread.join()
+        assert during == [False]
+        assert session.state.owed is None and session.state.lessons == 1
 
 
 def test_a_turn_is_taught_once(workdir):

@@ -1,6 +1,6 @@
 """Answers to many prompts at once, each row at its own place: for own replies and probes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
@@ -29,6 +29,7 @@ def answer_all(
     limit: int,
     temperature: float = 0.0,
     key: jax.Array | None = None,
+    before_each: Callable[[], None] = lambda: None,
 ) -> list[str | None]:
     """The answer to every prompt; None where it did not end within `limit` tokens.
 
@@ -40,6 +41,7 @@ def answer_all(
       limit: tokens of an answer, its end mark included.
       temperature: of sampling; 0 is greedy.
       key: of sampling; row r at position p draws with fold_in(fold_in(key, r), p).
+      before_each: called before every batch of prompts; what it raises ends the asking.
     """
     assert all(len(ids) <= length - limit for ids in prompts)
     if not prompts:
@@ -51,6 +53,7 @@ def answer_all(
     order = sorted(range(len(prompts)), key=lambda index: len(prompts[index]))
     answers: list[str | None] = [None] * len(prompts)
     for first in range(0, len(prompts), ROWS):
+        before_each()
         part = order[first : first + ROWS]
         tokens_BT = np.zeros((ROWS, length), np.int32)
         longest = len(prompts[part[-1]])

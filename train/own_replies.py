@@ -8,6 +8,7 @@ gradient of their loss is, in the mean, that of the divergence from the distribu
 """
 
 import functools
+from collections.abc import Callable
 from importlib import resources
 from typing import NamedTuple
 
@@ -44,13 +45,19 @@ class OwnReplies(NamedTuple):
 
 
 def own_replies(
-    params: Params, tokenizer: Tokenizer, config: ModelConfig, dtype: DTypeLike, key: jax.Array
+    params: Params,
+    tokenizer: Tokenizer,
+    config: ModelConfig,
+    dtype: DTypeLike,
+    key: jax.Array,
+    before_each: Callable[[], None] = lambda: None,
 ) -> OwnReplies:
     """Replies to the ordinary prompts, where both are short, some of each drawn with the key.
 
     Args:
       params: master parameters.
       dtype: what matrix products round their inputs to.
+      before_each: called before every batch of prompts; what it raises ends the asking.
     """
     length = min(PROMPT_TOKENS + REPLY_TOKENS, config.context)
     prompts = []
@@ -71,6 +78,7 @@ def own_replies(
             limit=REPLY_TOKENS,
             temperature=temperature,
             key=key,
+            before_each=before_each,
         )
         return tuple(
             Exchange(say, answer)
@@ -82,12 +90,31 @@ def own_replies(
     return OwnReplies(replies(1, 0.0), replies(times, 1.0))
 
 
-def with_own_replies(life: Life, state: LifeState) -> LifeState:
-    """The state whose memory has the model's own replies, asked for now if it has read since."""
+class _StoppedError(Exception):
+    """The asking was stopped."""
+
+
+def with_own_replies(
+    life: Life, state: LifeState, should_stop: Callable[[], bool] = lambda: False
+) -> LifeState:
+    """The state whose memory has the model's own replies, asked for now if it has read since.
+
+    Stopped on the way, it is the state as it was.
+    """
     if None not in (state.memory.own, state.memory.drawn) and not state.memory.stale:
         return state
     config = state.config
     key = life.stream(OWN_REPLIES_STREAM, state.lessons)
-    own = own_replies(state.train.params, life.tokenizer, config.model, config.dtype, key)
+
+    def go_on() -> None:
+        if should_stop():
+            raise _StoppedError
+
+    try:
+        own = own_replies(
+            state.train.params, life.tokenizer, config.model, config.dtype, key, go_on
+        )
+    except _StoppedError:
+        return state
     memory = state.memory._replace(own=own.likeliest, drawn=own.drawn, stale=False)
     return state._replace(memory=memory)
