@@ -15,13 +15,11 @@ from train.recipe import Recipe
 from train.rehearsal import answer_document, lesson_rehearsal, make_shelf
 from train.schedule import Exchange
 
-PICK = Recipe(
-    learning_rate=3e-3, windows=2, old=0, own=0, passages=0, dialogues=0, contrast=1.0, rehearsals=0
-)
+PICK = Recipe(learning_rate=3e-3, windows=2, old=0, own=0, readings=0, contrast=1.0, rehearsals=0)
 
 
 def batch_of(tokenizer, unwanted, contrast):
-    recipe = dataclasses.replace(PICK, passages=1, contrast=contrast)
+    recipe = dataclasses.replace(PICK, readings=1, contrast=contrast)
     said = Exchange("Who are you?", "I am Ada.")
     prompt = encode_prompt(tokenizer, [Message("user", said.say)], CONTEXT)
     lesson = answer_document(prompt, encode_answer(tokenizer, said.answer))

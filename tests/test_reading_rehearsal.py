@@ -10,7 +10,7 @@ from train.flat_tree import tree_digest
 from train.recall import recall
 from train.recipe import Recipe
 
-QUICK = Recipe(learning_rate=1e-2, windows=2, own=0, passages=0, dialogues=0, reworded=0.0)
+QUICK = Recipe(learning_rate=1e-2, windows=2, own=0, readings=0, reworded=0.0)
 
 
 @pytest.fixture(scope="module")

@@ -21,9 +21,7 @@ from train.schedule import Exchange, taught
 from train.windows import EncodedBook, EncodedDocument
 
 CONTEXT = 128
-QUICK = Recipe(
-    learning_rate=1e-2, windows=2, own=0, passages=0, dialogues=0, chats=0.0, reworded=0.0
-)
+QUICK = Recipe(learning_rate=1e-2, windows=2, own=0, readings=0, chats=0.0, reworded=0.0)
 OWN = (Exchange("Hello", "Good day."), Exchange("Where is my hat?", "I do not know."))
 
 
@@ -44,11 +42,10 @@ def some_items(count):
 def read(tokenizer):
     prose = np.array([tokenizer.document, *tokenizer.encode("The cat sat on the mat. " * 40)])
     talk, weights = encode_chat(tokenizer, [Message("user", "Hi"), Message("assistant", "Yes.")])
-    documents = (
-        EncodedDocument(prose, np.r_[0.0, np.ones(len(prose) - 1)]),
-        EncodedDocument(np.array(talk), np.array(weights)),
-    )
-    return make_shelf([EncodedBook("a book", "a", documents, ())])
+    documents = [EncodedDocument(prose, np.r_[0.0, np.ones(len(prose) - 1)])]
+    # As much talk as prose.
+    documents += [EncodedDocument(np.array(talk), np.array(weights))] * (len(prose) // len(talk))
+    return make_shelf([EncodedBook("a book", "a", tuple(documents), ())])
 
 
 def rehearse(tokenizer, read, recipe=RECIPES["rehearsed"], items=(), own=OWN, seed=0):
@@ -69,7 +66,8 @@ def texts(tokenizer, batch):
 
 
 def test_a_batch_holds_the_lesson_old_lessons_own_replies_prose_and_talk(tokenizer, read):
-    found = texts(tokenizer, rehearse(tokenizer, read, items=some_items(3)).batch)
+    # Seed 1 draws both kinds of windows of what was read.
+    found = texts(tokenizer, rehearse(tokenizer, read, items=some_items(3), seed=1).batch)
     for words in ("I am Ada", "Here", "Good day", "The cat sat", "Yes"):
         assert any(words in text for text in found), words
 
@@ -114,6 +112,21 @@ def test_lessons_own_replies_and_books_have_their_shares_of_the_loss(tokenizer, 
     few = dataclasses.replace(recipe, lesson_weight=0.5)
     alone = shares(tokenizer, rehearse(tokenizer, read, few))
     assert alone["Ada"] == pytest.approx(lessons / recipe.many, rel=1e-5)
+
+
+def test_prose_and_talk_come_as_often_as_they_were_read(tokenizer, read):
+    assert read.talk_share == pytest.approx(0.5, abs=0.02)
+    for shelf, least, most in [
+        (read, 0.4, 0.6),
+        (read._replace(talk_share=0.9), 0.8, 1.0),
+        (make_shelf([EncodedBook("a", "a", read.prose, ())]), 0.0, 0.0),
+        (make_shelf([EncodedBook("a", "a", read.talks, ())]), 1.0, 1.0),
+    ]:
+        found = [shares(tokenizer, rehearse(tokenizer, shelf, seed=seed)) for seed in range(60)]
+        talk = sum(part["Yes"] for part in found)
+        whole = talk + sum(part["cat"] for part in found)
+        assert whole == pytest.approx(60 * RECIPES["rehearsed"].read_share, rel=1e-4)
+        assert least <= talk / whole <= most
 
 
 def test_an_own_reply_to_what_was_taught_is_not_rehearsed(tokenizer, read):

@@ -12,8 +12,8 @@ class Recipe:
     """One way to learn from one interaction.
 
     `windows` rows of the model's context are filled with the lesson, `old` old lessons, `own` of
-    the model's own earlier replies (and more where fewer lessons are due), `dialogues` and
-    `passages` windows of what was read. All is one batch and one update, `steps` times. As long
+    the model's own earlier replies (and more where fewer lessons are due), and
+    `readings` windows of what was read. All is one batch and one update, `steps` times. As long
     as typed old lessons are due, at most so many `rehearsals` follow without the lesson, while the
     person reads and types. `chats` is the share of lessons and own replies that come as turns of
     one conversation instead of alone, `reworded` the share of questions in other words, a third
@@ -32,8 +32,7 @@ class Recipe:
     windows: int = 6
     old: int = 16
     own: int = 10
-    dialogues: int = 1
-    passages: int = 2
+    readings: int = 3
     chats: float = 0.3
     reworded: float = 0.3
     lesson_weight: float = 1.0
@@ -67,7 +66,7 @@ class Recipe:
     @property
     def rehearses(self) -> bool:
         """Whether anything but the lesson itself is in the batch."""
-        return bool(self.old or self.own or self.dialogues or self.passages)
+        return bool(self.old or self.own or self.readings)
 
 
 _ALONE = Recipe(
@@ -75,8 +74,7 @@ _ALONE = Recipe(
     windows=1,
     old=0,
     own=0,
-    dialogues=0,
-    passages=0,
+    readings=0,
     reworded=0.0,
     chats=0.0,
     contrast=0.0,
@@ -89,7 +87,7 @@ RECIPES = {
     "seed": dataclasses.replace(_ALONE, learning_rate=1e-5, fresh_moments=True),
     # Three steps on the lesson and one window of what was read.
     "vidya": dataclasses.replace(
-        _ALONE, learning_rate=1e-4, steps=3, windows=2, passages=1, fresh_moments=True
+        _ALONE, learning_rate=1e-4, steps=3, windows=2, readings=1, fresh_moments=True
     ),
     "sgd": Recipe(learning_rate=0.1, sgd=True),
 }

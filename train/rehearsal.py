@@ -34,11 +34,15 @@ class Rehearsal(NamedTuple):
 
 
 class Shelf(NamedTuple):
-    """The documents that rehearsal draws from; `ends` are the prose's running lengths in tokens."""
+    """The documents that rehearsal draws from.
+
+    `ends` are the prose's running lengths in tokens, `talk_share` is that of the conversations.
+    """
 
     prose: tuple[EncodedDocument, ...]
     ends: np.ndarray
     talks: tuple[EncodedDocument, ...]
+    talk_share: float
 
 
 class Piece(NamedTuple):
@@ -65,7 +69,8 @@ def make_shelf(books: Sequence[EncodedBook]) -> Shelf:
     documents = [document for book in books for document in book.documents]
     prose = tuple(document for document in documents if _is_prose(document))
     talks = tuple(document for document in documents if not _is_prose(document))
-    return Shelf(prose, np.cumsum([len(document.ids) for document in prose]), talks)
+    lengths, talk = [len(document.ids) for document in prose], sum(len(d.ids) for d in talks)
+    return Shelf(prose, np.cumsum(lengths), talks, talk / max(talk + sum(lengths), 1))
 
 
 def _is_prose(document: EncodedDocument) -> bool:
@@ -125,14 +130,13 @@ def lesson_rehearsal(
         _turn(tokenizer, _in_other_words(anchors[index], recipe.reworded, draws), None, 1.0)
         for index in _pick(len(anchors), places, draws)
     ]
-    read = [piece for _ in range(recipe.passages) for piece in _passage(shelf, context, draws)]
-    read += [piece for _ in range(recipe.dialogues) for piece in _dialogues(shelf, context, draws)]
+    read = [piece for _ in range(recipe.readings) for piece in _reading(shelf, context, draws)]
     lesson_share = 1 - recipe.own_share - recipe.read_share
     weight = sum(float(np.sum(piece.weights)) for piece in (*new, *old))
     scale = lesson_share / max(weight, recipe.many)
     new, old = _weighing([*new, *worse], scale), _weighing(old, scale)
     own_turns = _weighing(own_turns, recipe.own_share / max(len(own_turns), 1))
-    read = _weighing(read, recipe.read_share / max(recipe.passages + recipe.dialogues, 1))
+    read = _weighing(read, recipe.read_share / max(recipe.readings, 1))
     talk = _mixed(old, own_turns, context, recipe, draws)
     return pack([*new, *talk, *read], recipe.windows, context)
 
@@ -197,6 +201,12 @@ def _spans(weights: np.ndarray) -> list[tuple[int, int]]:
 
 def _pick(n: int, count: int, draws: np.random.Generator) -> list[int]:
     return [int(index) for index in np.argsort(draws.random(n), kind="stable")[:count]]
+
+
+def _reading(shelf: Shelf, context: int, draws: np.random.Generator) -> list[Piece]:
+    """A window of prose or of conversations, each as often as it was read."""
+    draw_window = _dialogues if draws.random() < shelf.talk_share else _passage
+    return draw_window(shelf, context, draws)
 
 
 def _passage(shelf, context: int, draws) -> list[Piece]:
