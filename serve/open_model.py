@@ -11,7 +11,9 @@ from serve.autosave import Autosave
 from train.evaluate import quick_held_out
 from train.lesson import settle
 from train.life import Life, LifeState
+from train.own_replies import with_own_replies
 from train.replay import Watch, restore
+from train.schedule import Memory
 from train.state import TrainState
 from train.store import compute_weights
 
@@ -27,6 +29,9 @@ class OpenModel:
         self._state = state
         # Another thread may be making what a lesson owes while this one goes on.
         self._settling, self._leaving = threading.RLock(), False
+        # Whether a lesson may come next, and what its memory will be after these weights.
+        self._next_is_a_lesson = False
+        self._ahead: tuple[TrainState, Memory] | None = None
         self._copy: Params | None = None
         self._held_out: float | None = None
         self._autosave = Autosave(life, unsaved)
@@ -53,9 +58,27 @@ class OpenModel:
         return self._state
 
     def settle(self) -> None:
-        """What the last lesson owes is made, and saved when due; for a time when nobody waits."""
+        """What the last lesson owes and the next one needs is made, and saved when due.
+
+        For a time when nobody waits: after a lesson, or while the replies to choose from are read.
+        """
         with self._settling:
-            self._autosave.save_when_due(self.state)
+            state = self.state
+            self._autosave.save_when_due(state)
+            if self._next_is_a_lesson:
+                memory = with_own_replies(self.life, state, lambda: self._leaving).memory
+                self._ahead = state.train, memory
+
+    def _ready(self) -> LifeState:
+        """The present state for a lesson, with the own replies that were made ahead for it.
+
+        They are in no state before, for whatever is between would not be lived again alike.
+        """
+        state, ahead = self.state, self._ahead
+        self._next_is_a_lesson, self._ahead = False, None
+        if ahead is None or ahead[0] is not state.train:
+            return state
+        return state._replace(memory=ahead[1])
 
     def __enter__(self) -> Self:
         return self

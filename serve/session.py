@@ -25,7 +25,6 @@ from train.effective import effective_count, gone_with
 from train.growth import GrowthReport, grow_life
 from train.lesson import Kind, Lesson, Question, give_lesson
 from train.life import REPLIES_STREAM, Life, LifeState, open_life
-from train.own_replies import with_own_replies
 from train.probes import Surprise, surprise
 from train.reading import Report, read_books
 from train.reading_plan import ReadingConfig
@@ -37,9 +36,6 @@ from train.sleep import Sleep, give_sleep
 from train.store import AUTO, StoreConfig
 from train.talk import FORGET, context_after_undo
 from train.undo import UndoPlan, last_undo, plan_undo, undo
-
-# A reading that took so many seconds hides those that the model's own replies take.
-LONG_READING = 300.0
 
 
 class Session(OpenModel):
@@ -53,8 +49,7 @@ class Session(OpenModel):
         self.recipe = RECIPES["rehearsed"]
         # Whether turns are written down and may become lessons, and where their words come from.
         self.learning, self.origin = life.lock is not None, "python"
-        # Turns up to `_closed` cannot be taught any more; `_asked` is whether another may be.
-        self._closed, self._taught, self._asked = 0, set[int](), False
+        self._closed, self._taught = 0, set[int]()
         self._conversation = Conversation(life)
 
     @classmethod
@@ -150,18 +145,8 @@ class Session(OpenModel):
             return turn
         event = self.life.journal.append("replies", replies_data(turn, self.sampling, self.origin))
         self.state = self.state._replace(event=event.id)
-        self._asked = True
+        self._next_is_a_lesson = bool(self.recipe.own)
         return turn.numbered(event.id)
-
-    def settle(self) -> None:
-        """What the last lesson owes and the next one needs is made, and saved when due.
-
-        For a time when nobody waits: after a lesson, or while the replies to choose from are read.
-        """
-        with self._settling:
-            if self._asked and self.recipe.own:
-                self.state = with_own_replies(self.life, self.state, lambda: self._leaving)
-            super().settle()
 
     def learn(self, turn: Turn, answer: str, kind: Kind, *, spread: bool = False) -> Lesson:
         """The lesson is in the weights, the journal and the context file."""
@@ -180,7 +165,7 @@ class Session(OpenModel):
         self._copy = None
         with self._restored_after_failure(), self._conversation.becomes(kept):
             self.state, lesson = give_lesson(
-                life, self.state, question, answer, kind, recipe, turn.others(answer, kind)
+                life, self._ready(), question, answer, kind, recipe, turn.others(answer, kind)
             )
         self._copy = None
         self._taught.add(turn.event)
@@ -256,7 +241,7 @@ class Session(OpenModel):
         self._require_writer("read books")
         self._copy = self._held_out = None
         give_back_freed_memory()
-        last = started = time.monotonic()
+        last = time.monotonic()
         try:
             for state, report in read_books(self.life, self.state, books, reading, should_stop):
                 self.state = state
@@ -278,6 +263,4 @@ class Session(OpenModel):
             return
         # Lessons have arrays of other sizes, which would not fit where those of reading were.
         give_back_freed_memory()
-        if last - started > LONG_READING:
-            self.state = with_own_replies(self.life, self.state)
         self.save()

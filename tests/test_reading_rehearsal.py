@@ -9,6 +9,7 @@ from lives import READING, new_life, open_session, write_book
 from train.flat_tree import tree_digest
 from train.recall import recall
 from train.recipe import Recipe
+from train.relive import relive
 
 QUICK = Recipe(learning_rate=1e-2, windows=2, own=0, readings=0, reworded=0.0)
 
@@ -74,3 +75,24 @@ def test_a_life_without_lessons_reads_as_ever(alice_text, tmp_path):
                 pass
             digests.append(tree_digest(session.state.train))
     assert digests[0] == digests[1]
+
+
+def test_what_is_made_ahead_for_a_lesson_changes_no_book(taught_life, alice_text, tmp_path):
+    """A book that follows rehearses with the own replies that the last lesson had, as a replay."""
+    shutil.copytree(taught_life, tmp_path / "life")
+    reading = dataclasses.replace(READING, rehearse_every=2)
+    with open_session(tmp_path / "life") as session:
+        session.recipe = dataclasses.replace(QUICK, own=2)
+        session.say("My coat?").teach("On the hook.")
+        for number, start in enumerate([4000, 8000]):
+            book = write_book(tmp_path, alice_text, f"page{number}.txt", start)
+            for _ in session.read([book], reading):
+                pass
+            session.say("My cat?")
+            session.settle()
+        digest = tree_digest(session.state.train)
+    with open_session(tmp_path / "life", read_only=True) as session:
+        *_, lived = relive(session.life, tmp_path / "again")
+    assert lived.equal
+    with open_session(tmp_path / "again", read_only=True) as again:
+        assert tree_digest(again.state.train) == digest

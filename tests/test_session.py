@@ -168,23 +168,25 @@ def test_a_checkpoint_is_made_while_nobody_waits(workdir, monkeypatch):
         assert len(session.life.journal.checkpoints()) == len(before) + 1
 
 
-def test_own_replies_are_taken_while_the_replies_are_read(born, tmp_path):
+def test_own_replies_are_taken_while_the_replies_are_read(born, tmp_path, monkeypatch):
     """They are those that the lesson would have taken itself, and leaving does not wait."""
     digests = []
     for name in ("while reading", "with the lesson"):
         shutil.copytree(born, tmp_path / name)
         with open_session(tmp_path / name) as session:
             session.settle()
-            assert session.state.memory.own is None
+            assert session._ahead is None
             turn = session.say("Hello")
             if name == "while reading":
                 session._leaving = True
                 session.settle()
-                assert session.state.memory.own is None
-                session._leaving = False
+                assert session._ready().memory.own is None
+                session._leaving, session._next_is_a_lesson = False, True
                 session.settle()
-                assert session.state.memory.own is not None
+                assert session.state.memory.own is None
+                monkeypatch.setattr("train.own_replies.own_replies", pytest.fail)
             turn.teach("Good day.")
+            monkeypatch.undo()
             digests.append(tree_digest(session.state.train))
     assert digests[0] == digests[1]
 
@@ -204,12 +206,11 @@ def test_a_lesson_is_not_settled_under_its_hands(workdir, monkeypatch):
             learning.clear()
             return learned
 
-        def asked(*arguments):
+        def saved(*_):
             during.append(learning.is_set())
-            return arguments[1]
 
         monkeypatch.setattr("serve.session.give_lesson", lesson)
-        monkeypatch.setattr("serve.session.with_own_replies", asked)
+        monkeypatch.setattr(session._autosave, "save_when_due", saved)
         turn.teach("Good day.")
         thread.join()
         assert during == [False]
