@@ -65,7 +65,8 @@ class OpenModel:
         with self._settling:
             state = self.state
             self._autosave.save_when_due(state)
-            if self._next_is_a_lesson:
+            made = self._ahead is not None and self._ahead[0] is state.train
+            if self._next_is_a_lesson and not made:
                 memory = with_own_replies(self.life, state, lambda: self._leaving).memory
                 self._ahead = state.train, memory
 

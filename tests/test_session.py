@@ -185,6 +185,7 @@ def test_own_replies_are_taken_while_the_replies_are_read(born, tmp_path, monkey
                 session.settle()
                 assert session.state.memory.own is None
                 monkeypatch.setattr("train.own_replies.own_replies", pytest.fail)
+                session.settle()
             turn.teach("Good day.")
             monkeypatch.undo()
             digests.append(tree_digest(session.state.train))
