@@ -29,9 +29,9 @@ class OpenModel:
         self._state = state
         # Another thread may be making what a lesson owes while this one goes on.
         self._settling, self._leaving = threading.RLock(), False
-        # Whether a lesson may come next, and what its memory will be after these weights.
+        # Whether a lesson may come next, and the memory that it will begin with, if made ahead.
         self._next_is_a_lesson = False
-        self._ahead: tuple[TrainState, Memory] | None = None
+        self._ahead: Memory | None = None
         self._copy: Params | None = None
         self._held_out: float | None = None
         self._autosave = Autosave(life, unsaved)
@@ -43,13 +43,16 @@ class OpenModel:
             if self._state.owed is not None:
                 started = time.monotonic()
                 with self._restored_after_failure():
-                    self._state, self._copy = settle(self.life, self._state), None
+                    self.state, self._copy = settle(self.life, self._state), None
                 self._autosave.unsaved += time.monotonic() - started
             return self._state
 
     @state.setter
     def state(self, state: LifeState) -> None:
         with self._settling:
+            # What was made ahead is of the weights and the memory that were there.
+            if state.train is not self._state.train or state.memory is not self._state.memory:
+                self._ahead = None
             self._state = state
 
     @property
@@ -65,21 +68,17 @@ class OpenModel:
         with self._settling:
             state = self.state
             self._autosave.save_when_due(state)
-            made = self._ahead is not None and self._ahead[0] is state.train
-            if self._next_is_a_lesson and not made:
-                memory = with_own_replies(self.life, state, lambda: self._leaving).memory
-                self._ahead = state.train, memory
+            if self._next_is_a_lesson and self._ahead is None:
+                self._ahead = with_own_replies(self.life, state, lambda: self._leaving).memory
 
     def _ready(self) -> LifeState:
         """The present state for a lesson, with the own replies that were made ahead for it.
 
         They are in no state before, for whatever is between would not be lived again alike.
         """
-        state, ahead = self.state, self._ahead
-        self._next_is_a_lesson, self._ahead = False, None
-        if ahead is None or ahead[0] is not state.train:
-            return state
-        return state._replace(memory=ahead[1])
+        state = self.state
+        self._next_is_a_lesson = False
+        return state if self._ahead is None else state._replace(memory=self._ahead)
 
     def __enter__(self) -> Self:
         return self
@@ -89,14 +88,14 @@ class OpenModel:
 
     def close(self) -> None:
         """Everything is saved and the folder is free."""
-        self._leaving = True
         try:
             self.close_lessons()
         finally:
             self.life.close()
 
     def close_lessons(self) -> None:
-        """What was learned since the last checkpoint is in one."""
+        """What was learned since the last checkpoint is in one, and nothing is made ahead."""
+        self._leaving = True
         self._autosave.save_all(self.state)
 
     def save(self) -> str:
@@ -140,5 +139,6 @@ class OpenModel:
         """The state is what the folder says; the old one is let go first, to save its memory."""
         with self._settling:
             self._copy, self._held_out, self._autosave.unsaved = None, None, 0.0
+            self._ahead = None
             self._state = self._state._replace(train=TrainState({}, {}), owed=None)
             self._state, self._autosave.unsaved = restore(self.life, watch=watch)

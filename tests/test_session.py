@@ -178,10 +178,10 @@ def test_own_replies_are_taken_while_the_replies_are_read(born, tmp_path, monkey
             assert session._ahead is None
             turn = session.say("Hello")
             if name == "while reading":
-                session._leaving = True
+                session.close_lessons()
                 session.settle()
                 assert session._ready().memory.own is None
-                session._leaving, session._next_is_a_lesson = False, True
+                session._leaving, session._next_is_a_lesson, session._ahead = False, True, None
                 session.settle()
                 assert session.state.memory.own is None
                 monkeypatch.setattr("train.own_replies.own_replies", pytest.fail)
@@ -190,6 +190,21 @@ def test_own_replies_are_taken_while_the_replies_are_read(born, tmp_path, monkey
             monkeypatch.undo()
             digests.append(tree_digest(session.state.train))
     assert digests[0] == digests[1]
+
+
+def test_nothing_made_ahead_outlives_its_weights(workdir):
+    """Own replies are those of the weights before the lesson, whatever was undone since."""
+    with open_session(workdir) as session:
+        for change in (
+            lambda: session.undo(session.plan_undo(lessons=1)),
+            lambda: session.sleep(1),
+        ):
+            session.say("Hello").teach("Good day.")
+            session.say("Hello")
+            session.settle()
+            assert session._ahead is not None
+            change()
+            assert session._ahead is None
 
 
 def test_a_lesson_is_not_settled_under_its_hands(workdir, monkeypatch):

@@ -12,11 +12,11 @@ class Recipe:
     """One way to learn from one interaction.
 
     `windows` rows of the model's context are filled with the lesson, `old` old lessons, `own` of
-    the model's own earlier replies (and more where fewer lessons are due), and
-    `readings` windows of what was read. All is one batch and one update, `steps` times. As long
-    as typed old lessons are due, at most so many `rehearsals` follow without the lesson, while the
-    person reads and types. `chats` is the share of lessons and own replies that come as turns of
-    one conversation instead of alone, `reworded` the share of questions in other words, a third
+    the model's own earlier replies (and more where fewer lessons are due), and `readings` windows
+    of what was read. All is one batch and one update, `steps` times. As long as typed old lessons
+    are due, at most so many `rehearsals` follow without the lesson, while the person reads and
+    types. `chats` is the share of lessons and own replies that come as turns of one conversation
+    instead of alone, `reworded` the share of questions in other words, a third
     of it as long as the answer is not known.
 
     Of the loss `own_share` is of own replies, `read_share` of what was read, and the rest of
