@@ -92,7 +92,7 @@ growth-life: .venv/test
 TEACH := .teach
 teach: .venv/test
 	$(BIN)/python -m bench.dialogue_shelf --shelf=$(BOOKS) --out=$(TEACH)/dialogues
-	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/dialogues
+	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/dialogues/questions.txt
 	timeout -s INT 3600 $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --size=10m --mix \
 	  --book=$(BOOKS) --book=$(TEACH)/dialogues --json || test $$? -eq 130
 	for seed in 0 1 2; do for what in facts corrections "picks --style=asks" "picks --style=exclaims" \
@@ -107,6 +107,8 @@ teach: .venv/test
 PLAN_SIZES ?= 10m 50m 124m 350m
 plan-figures: .venv/test
 	$(BIN)/python -m bench.plan measure $(PLAN_SIZES:%=--size=%)
+	$(BIN)/python -m bench.plan measure --size=10m --dtype=float32
+	$(BIN)/python -m bench.plan measure --size=50m --remat
 	$(BIN)/python -m bench.plan show
 
 # What the page takes on a copy of the model in WORKDIR (docs/serve.md); some minutes, and a chromium.

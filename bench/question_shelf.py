@@ -1,6 +1,6 @@
 """Writes conversations about what a person may tell, in many wordings, and small talk.
 
-    python -m bench.question_shelf --out=FOLDER
+    python -m bench.question_shelf --out=FOLDER/questions.txt
 
 Of `train/question_forms.txt`: questions that nobody has answered yet, whose replies name what was
 asked in always the same words; things that are told and asked back; and facts about persons of
@@ -99,8 +99,8 @@ def values(draw: Draw) -> dict[str, Callable[[], str]]:
 class FormDraw:
     """Draws conversations from the question forms and from small talk."""
 
-    def __init__(self, seed: int) -> None:
-        self.draw = Draw(seed)
+    def __init__(self, seed: int, kinds: Mapping[str, float] = KINDS) -> None:
+        self.draw, self.kinds = Draw(seed), kinds
         self.random, self.pick = self.draw.random, self.draw.pick
         self.values = values(self.draw)
         self.forms = question_forms()
@@ -111,7 +111,7 @@ class FormDraw:
 
     def conversation(self) -> list[str]:
         """Turns by turns of the user and of the assistant."""
-        kind = self.random.choices([*KINDS], [*KINDS.values()])[0]
+        kind = self.random.choices([*self.kinds], [*self.kinds.values()])[0]
         return self.draw.typed(getattr(self, kind)())
 
     def unknown(self) -> list[str]:
@@ -204,9 +204,9 @@ def unflip(answer: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def conversations(seed: int, size: int) -> Iterator[list[str]]:
+def conversations(seed: int, size: int, kinds: Mapping[str, float] = KINDS) -> Iterator[list[str]]:
     """Yields conversations until they have `size` bytes as text."""
-    draw = FormDraw(seed)
+    draw = FormDraw(seed, kinds)
     while size > 0:
         turns = draw.conversation()
         size -= len(as_text(turns).encode()) + 1
@@ -225,16 +225,18 @@ def _filled(answer: str, slots: Mapping[str, str], drawn: Mapping[str, Callable[
 
 
 def main() -> None:
-    """Writes `questions.txt` into the folder."""
+    """Writes the file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--bytes", type=int, default=3_000_000)
+    for kind, share in KINDS.items():
+        parser.add_argument(f"--{kind}", type=float, default=share, help="share of this kind")
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    found = conversations(arguments.seed, arguments.bytes)
-    text = "\n".join(map(as_text, found))
-    (arguments.out / "questions.txt").write_text(text, encoding="utf-8")
+    kinds = {kind: getattr(arguments, kind) for kind in KINDS}
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    found = conversations(arguments.seed, arguments.bytes, kinds)
+    arguments.out.write_text("\n".join(map(as_text, found)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -20,21 +20,17 @@ from serve.lines import plan_heading, plan_lines, plan_row
 from serve.output import Output
 from serve.session import Session
 from serve.starter import starter_files
+from train.activities import Activities, time_activities, training_costs
 from train.books import load_book
 from train.compiled import Cost, Costs, costs_of
 from train.effective import effective_events
 from train.life import create_life, is_model_folder, open_life
 from train.machine import measure_machine
 from train.memory import available_bytes, resident_bytes
-from train.memory_plan import (
-    Activities,
-    MemoryPlan,
-    Surroundings,
-    plan_memory,
-    training_costs,
-)
+from train.memory_plan import MemoryPlan, plan_memory
 from train.moments import Kind
 from train.optimizer import OptimizerConfig
+from train.plan_times import Surroundings
 from train.recipe import RECIPES, Recipe
 from train.step import StepConfig
 
@@ -114,12 +110,15 @@ def plan_model(config: StepConfig, around: Surroundings) -> tuple[MemoryPlan, Su
     activities = activity_costs(config, around.recipe)
     if not around.framework_bytes:
         around = dataclasses.replace(around, framework_bytes=_framework_bytes())
-    return plan_memory(config, activities, around), around
+    # After the framework's memory was measured, for what is run leaves some of its own.
+    room = (available_bytes() or 0) // 2
+    seconds = time_activities(config, activities, around.machine, room)
+    return plan_memory(config, activities, seconds, around), around
 
 
 @functools.cache
 def activity_costs(config: StepConfig, recipe: Recipe) -> Activities:
-    """What lessons, reading and five replies cost; each function is compiled, nothing allocated."""
+    """What lessons, reading and five replies cost; each function is compiled, none is run."""
     model, dtype = config.model, config.dtype
     params = jax.eval_shape(functools.partial(compute_copy, dtype=dtype), abstract_params(model))
     tokens_1T = jax.ShapeDtypeStruct((1, min(PROMPT_BLOCK, model.context)), jnp.int32)
@@ -148,7 +147,8 @@ def activity_costs(config: StepConfig, recipe: Recipe) -> Activities:
 def _each(costs: Costs, count: int) -> Costs:
     """One of so many equal parts of a computation; what is held stays."""
     flops, moved, held = costs.all
-    return Costs(Cost(flops / count, moved / count, held), {})
+    calls = tuple(call._replace(times=call.times / count) for call in costs.calls)
+    return Costs(Cost(flops / count, moved / count, held), {}, calls)
 
 
 def _framework_bytes() -> int:

@@ -13,10 +13,12 @@ from serve.flags import parse
 from serve.modes import run_mode
 from serve.planning import activity_costs
 from train import machine
-from train.compiled import costs_of
+from train.activities import time_activities
+from train.compiled import costs_of, seconds_of
 from train.machine import Machine
-from train.memory_plan import Surroundings, plan_memory
+from train.memory_plan import plan_memory
 from train.optimizer import OptimizerConfig
+from train.plan_times import Surroundings
 from train.recipe import RECIPES
 from train.step import StepConfig
 
@@ -69,6 +71,22 @@ def test_a_donated_argument_lends_its_memory():
     assert costs_of(lambda x: add(x, x * 1.0), SQUARE).all.held_bytes == 2 * BYTES
 
 
+def test_functions_are_run_where_there_is_room_and_counted_by_rates_where_not():
+    @jax.jit
+    def slow(x, key):
+        noise = jax.random.uniform(key, x.shape)
+        return jax.lax.scan(lambda x, _: (jnp.sin(x @ x), None), x + noise, length=2000)[0]
+
+    def both(x, key):
+        return replace(slow(slow(x, key), key), x)
+
+    costs = costs_of(both, SQUARE, jax.eval_shape(lambda: jax.random.key(0)))
+    rated = seconds_of(costs, lambda cost: 1.0 + cost.flops, room=2 * BYTES)
+    assert rated == {"slow": 2 * (1.0 + 2000 * 2 * SIDE**3), "<lambda>": 1.0}
+    run = seconds_of(costs, lambda _: 1e9, room=100 * BYTES)
+    assert all(0 < seconds < 1e9 for seconds in run.values())
+
+
 DIMENSIONS = {
     "d_model": 32, "n_layers": 4, "n_kv_heads": 2, "n_query_groups": 1, "d_ff": 96,
     "vocab_size": 128, "context": 32, "head_dim": 16,
@@ -116,8 +134,9 @@ def planned():
         checkpoint_share=8.0, reply_tokens=40, recipe=RECIPE,
     )  # fmt: skip
     costs = activity_costs(CONFIG, RECIPE)
+    seconds = time_activities(CONFIG, costs, SLOW, room=0)
     return lambda memory: plan_memory(
-        CONFIG, costs, dataclasses.replace(around, memory_bytes=memory)
+        CONFIG, costs, seconds, dataclasses.replace(around, memory_bytes=memory)
     )
 
 

@@ -1,20 +1,25 @@
-"""What the compiled functions behind a computation need, found without running or allocating it.
+"""What the compiled functions behind a computation need, found without allocating all of it.
 
 A computation is traced with abstract arrays; each jitted function that it calls is compiled once,
-XLA tells its memory, and the lives of all arrays between the calls are followed.
+XLA tells its memory, and the lives of all arrays between the calls are followed. Its seconds are
+those of its functions, each of them run alone on zeros and counted as often as it is called.
 """
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 # XLA compiles outside of Python's lock.
 COMPILERS = 2
+# How long and how often a function is run at least, after once to warm up.
+TIMED_SECONDS, TIMED_RUNS = 0.2, 3
 
 
 class Cost(NamedTuple):
@@ -29,6 +34,16 @@ class Cost(NamedTuple):
     held_bytes: int
 
 
+class Call(NamedTuple):
+    """A compiled function, the shapes of its arguments, its cost, and how often it is called."""
+
+    name: str
+    compiled: jax.stages.Compiled
+    shapes: tuple[jax.ShapeDtypeStruct, ...]
+    cost: Cost
+    times: float
+
+
 class Costs(NamedTuple):
     """The cost of a whole computation, and of each function in it by name.
 
@@ -38,6 +53,7 @@ class Costs(NamedTuple):
 
     all: Cost
     by_name: dict[str, Cost]
+    calls: tuple[Call, ...]
 
 
 def costs_of(function: Callable[..., Any], *arguments: Any) -> Costs:
@@ -50,29 +66,69 @@ def costs_of(function: Callable[..., Any], *arguments: Any) -> Costs:
     jaxpr = jax.make_jaxpr(function)(*arguments).jaxpr
     calls = [eqn for eqn in jaxpr.eqns if _is_call(eqn)]
     unique = {id(eqn.params["jaxpr"]): eqn for eqn in calls}
+    times = Counter(id(eqn.params["jaxpr"]) for eqn in calls)
     with ThreadPoolExecutor(COMPILERS) as pool:
-        costs = dict(zip(unique, pool.map(_compiled_cost, unique.values()), strict=True))
+        compiled = dict(zip(unique, pool.map(_compiled, unique.values()), strict=True))
+    functions = {number: call._replace(times=times[number]) for number, call in compiled.items()}
+    costs = {number: call.cost for number, call in functions.items()}
     most, most_by_name = _held(jaxpr, costs)
     by_name: dict[str, Cost] = {}
-    for eqn in calls:
-        name, cost = eqn.params["name"], costs[id(eqn.params["jaxpr"])]
+    for name, _, _, cost, count in functions.values():
         flops, moved, _ = by_name.get(name, Cost(0.0, 0.0, 0))
-        by_name[name] = Cost(flops + cost.flops, moved + cost.moved_bytes, most_by_name[name])
+        flops, moved = flops + count * cost.flops, moved + count * cost.moved_bytes
+        by_name[name] = Cost(flops, moved, most_by_name[name])
     flops, moved = (math.fsum(cost[field] for cost in by_name.values()) for field in (0, 1))
-    return Costs(Cost(flops, moved, most), by_name)
+    return Costs(Cost(flops, moved, most), by_name, tuple(functions.values()))
+
+
+def seconds_of(costs: Costs, by_rates: Callable[[Cost], float], room: int) -> dict[str, float]:
+    """Seconds by the name of each function, as often as it is called.
+
+    A function is run on zeros, which products take as long for; one whose arrays take more than
+    `room` bytes is counted by the machine's rates.
+    """
+    seconds: dict[str, float] = {}
+    for call in costs.calls:
+        memory = call.compiled.memory_analysis()
+        assert memory is not None
+        needed = memory.argument_size_in_bytes + memory.output_size_in_bytes + call.cost.held_bytes
+        one = by_rates(call.cost) if needed > room else _timed(call.compiled, call.shapes)
+        seconds[call.name] = seconds.get(call.name, 0.0) + call.times * one
+    return seconds
+
+
+def _timed(compiled: jax.stages.Compiled, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> float:
+    """The seconds of a call at its best, after one that warms up.
+
+    What makes others slower, memory that the system gives for the first time, passes in a life.
+    """
+    seconds: list[float] = []
+    while len(seconds) <= TIMED_RUNS or math.fsum(seconds[1:]) < TIMED_SECONDS:
+        # Anew each time, for a call may take its arguments' memory.
+        arguments = jax.block_until_ready([_zeros(shape) for shape in shapes])
+        started = time.perf_counter()
+        jax.block_until_ready(compiled(*arguments))
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])
+
+
+def _zeros(shape: jax.ShapeDtypeStruct) -> jax.Array:
+    if jnp.issubdtype(shape.dtype, jax.dtypes.prng_key):
+        return jnp.broadcast_to(jax.random.key(0), shape.shape)
+    return jnp.zeros(shape.shape, shape.dtype)
 
 
 def _is_call(eqn: Any) -> bool:
     return eqn.primitive.name in ("jit", "pjit")
 
 
-def _compiled_cost(eqn: Any) -> Cost:
-    """The cost of one call; its arguments are donated as the function itself donates them."""
+def _compiled(eqn: Any) -> Call:
+    """One call, compiled; its arguments are donated as the function itself donates them."""
     closed: ClosedJaxpr = eqn.params["jaxpr"]
     donated = tuple(index for index, given in enumerate(eqn.params["donated_invars"]) if given)
     function = jax.jit(jaxpr_as_fun(closed), donate_argnums=donated)
     avals: list[Any] = list(closed.in_avals)
-    shapes = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals]
+    shapes = tuple(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals)
     compiled = function.lower(*shapes).compile()
     found = compiled.cost_analysis()
     memory = compiled.memory_analysis()
@@ -80,7 +136,8 @@ def _compiled_cost(eqn: Any) -> Cost:
     once, counted = _product_flops(closed.jaxpr, loops=False), _product_flops(closed.jaxpr)
     # XLA counts what a loop does once.
     rounds = counted / once if once else 1.0
-    return Cost(counted, found["bytes accessed"] * rounds, memory.temp_size_in_bytes)
+    cost = Cost(counted, found["bytes accessed"] * rounds, memory.temp_size_in_bytes)
+    return Call(eqn.params["name"], compiled, shapes, cost, 1)
 
 
 def _product_flops(jaxpr: Any, *, loops: bool = True) -> float:

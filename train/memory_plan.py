@@ -1,80 +1,16 @@
 """What a model will take before anything of it exists: memory, disk, time, by measured rates."""
 
-import dataclasses
-import math
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from model.axes import count_parameters
-from model.config import ModelConfig
-from train.compiled import Cost, Costs, costs_of
-from train.machine import Machine
+from train.activities import Activities, ActivitySeconds
 from train.memory import gigabytes
-from train.recipe import Recipe
+from train.plan_times import WEIGHT_BYTES, Surroundings, Times, plan_times
 from train.residency import FRAMEWORK_BYTES, least_bytes, tree_bytes
 from train.state import abstract_state
-from train.step import StepConfig, batch_losses, train_step_losses
-from train.windows import Batch
-
-WEIGHT_BYTES = 4
-# Rows of the windows that a lesson's probes fill, and of a reading step.
-PROBE_ROWS, READING_ROWS = 2, 8
-BOOK_WORDS = 100_000
-# Of the starter shelf's prose by its own tokenizer, and how much of a reading window is filled.
-TOKENS_PER_WORD, FILLED = 1.45, 0.95
-# What a consumer drive of 1 TB is rated to be written in its life.
-DRIVE_BYTES = 600e12
-
-
-class Activities(NamedTuple):
-    """The compiled functions' costs of a lesson's update and probe, a reading step, and replies.
-
-    `prompt` and `token` are those of all replies together, whose keys and values are `cache_bytes`.
-    """
-
-    lesson: Costs
-    probe: Costs
-    reading: Costs
-    prompt: Costs
-    token: Costs
-    cache_bytes: int
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Surroundings:
-    """What a plan has to know besides the model.
-
-    `framework_bytes` is what the program holds without a model, `memory_bytes` what it may hold,
-    None without a limit. A session saves after `checkpoint_seconds` of learning, and after at least
-    `checkpoint_share` times what saving takes.
-    """
-
-    machine: Machine
-    framework_bytes: int
-    memory_bytes: int | None
-    checkpoint_seconds: float
-    checkpoint_share: float
-    reply_tokens: int
-    recipe: Recipe
-
-
-class Times(NamedTuple):
-    """Seconds, hours of reading a book of 100,000 words, and what a lesson writes.
-
-    A person waits `replies_seconds` for the replies and `lesson_seconds` after choosing; the
-    rehearsals follow while they read. A drive of 600 TB is rated for `drive_lessons` of these.
-    """
-
-    replies_seconds: float
-    lesson_seconds: float
-    rehearsal_seconds: float
-    reading_step_seconds: float
-    book_hours: float
-    save_seconds: float
-    lesson_written_bytes: float
-    drive_lessons: float
+from train.step import StepConfig
 
 
 class MemoryPlan(NamedTuple):
@@ -94,36 +30,9 @@ class MemoryPlan(NamedTuple):
     times: Times
 
 
-def training_costs(config: StepConfig, recipe: Recipe) -> tuple[Costs, Costs, Costs]:
-    """The costs of a lesson's update, of its probe, and of a reading step."""
-    state = abstract_state(config.model, config.optimizer)
-    rate = jax.ShapeDtypeStruct((), jnp.float32)
-
-    def step(state, batch, rate):
-        return train_step_losses(state, Batch(**batch), rate, config)
-
-    def probe(params, batch):
-        return batch_losses(params, Batch(**batch), config)
-
-    return (
-        costs_of(step, state, _abstract_batch(config.model, recipe.windows), rate),
-        costs_of(probe, state.params, _abstract_batch(config.model, PROBE_ROWS)),
-        costs_of(step, state, _abstract_batch(config.model, READING_ROWS), rate),
-    )
-
-
-def _abstract_batch(model: ModelConfig, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
-    ids_BT = jax.ShapeDtypeStruct((rows, model.context), jnp.int32)
-    weights_BT = jax.ShapeDtypeStruct((rows, model.context), jnp.float32)
-    return {
-        "tokens_BT": ids_BT,
-        "targets_BT": ids_BT,
-        "weights_BT": weights_BT,
-        "segments_BT": ids_BT,
-    }
-
-
-def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> MemoryPlan:
+def plan_memory(
+    config: StepConfig, costs: Activities, seconds: ActivitySeconds, around: Surroundings
+) -> MemoryPlan:
     """The plan of a model whose state is in memory where that fits, and else on the disk.
 
     Raises:
@@ -146,7 +55,7 @@ def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> 
     # The last checkpoint and the next one; of a state on the disk they are two generations.
     disk = {"weights": 2 * parts["weights"], "moments": 2 * parts["moments"]}
     if allowed >= in_ram:
-        times = _times(config, costs, around, 0, 0)
+        times = plan_times(config, seconds, around, 0, 0)
         return MemoryPlan(parameters, "ram", parts, disk, in_ram, busiest, least, times)
     # First the copy stays, which the forward pass and the replies read, then whole layers.
     copy = parts["copy"] if parts["copy"] <= allowed - least else 0
@@ -160,7 +69,7 @@ def plan_memory(config: StepConfig, costs: Activities, around: Surroundings) -> 
     }
     streamed = state - resident
     # Without the copy the forward pass reads the weights themselves.
-    times = _times(config, costs, around, streamed, 0 if copy else parts["weights"])
+    times = plan_times(config, seconds, around, streamed, 0 if copy else parts["weights"])
     peak = least + copy + resident
     return MemoryPlan(parameters, "disk", ram, disk, peak, "a lesson", least, times)
 
@@ -227,54 +136,3 @@ def _recomputed(config: StepConfig, costs: Activities, rows: int) -> int:
 def _gradient_bytes(config: StepConfig) -> int:
     """What the gradients of a layer take, every layer's in the same memory."""
     return tree_bytes(abstract_state(config.model, config.optimizer).params["blocks"][0])
-
-
-def _times(
-    config: StepConfig, costs: Activities, around: Surroundings, streamed: int, forward: int
-) -> Times:
-    """The times when so many bytes of the state go over the disk, and of weights once more."""
-    machine, recipe = around.machine, around.recipe
-    flops = machine.flops_at(config.model.d_model)
-    state, parameters = _state_bytes(config), count_parameters(config.model)
-    forward_read = forward / machine.disk_read_bytes
-
-    def computed(cost: Cost) -> float:
-        return cost.flops / flops + cost.moved_bytes / machine.moved_bytes
-
-    def stepped(step: Costs) -> float:
-        if not streamed:
-            return computed(step.all)
-        # Layers are computed forward once more; the disk works meanwhile.
-        again = 0.0 if config.remat else computed(step.by_name["_block_forward"])
-        over_disk = streamed / machine.disk_read_bytes + streamed / machine.disk_write_bytes
-        return max(computed(step.all) + again, over_disk + forward_read)
-
-    lesson, reading = stepped(costs.lesson), stepped(costs.reading)
-    token = costs.token.all.moved_bytes / machine.narrow_bytes
-    prompt = computed(costs.prompt.all)
-    made_copy = WEIGHT_BYTES * parameters / machine.moved_bytes + forward_read
-    probe = max(computed(costs.probe.all), forward_read)
-    rehearsals = recipe.rehearsals_of(parameters)
-    arrays = len(jax.tree.leaves(abstract_state(config.model, config.optimizer)))
-    save, written = _saving(around, state, arrays, (recipe.steps + rehearsals) * lesson)
-    if streamed:
-        save, written = 0.0, (recipe.steps + rehearsals) * float(streamed)
-    windows = BOOK_WORDS * TOKENS_PER_WORD / (FILLED * config.model.context)
-    return Times(
-        replies_seconds=made_copy + prompt + around.reply_tokens * token,
-        lesson_seconds=recipe.steps * lesson + 2 * probe,
-        rehearsal_seconds=rehearsals * lesson,
-        reading_step_seconds=reading,
-        book_hours=math.ceil(windows / READING_ROWS) * reading / 3600,
-        save_seconds=save,
-        lesson_written_bytes=written,
-        drive_lessons=DRIVE_BYTES / written,
-    )
-
-
-def _saving(around: Surroundings, state: int, arrays: int, learning: float) -> tuple[float, float]:
-    """Seconds of a checkpoint, and bytes of checkpoints per lesson of so many seconds."""
-    machine = around.machine
-    seconds = arrays * machine.save_seconds + state / machine.save_bytes
-    between = max(around.checkpoint_seconds, around.checkpoint_share * seconds)
-    return seconds, state * min(1.0, learning / between)
