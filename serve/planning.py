@@ -35,6 +35,8 @@ from train.recipe import RECIPES, Recipe
 from train.step import StepConfig
 
 REPLIES = 5
+# Of the free memory a function may take this part to be run; a layer of 5b takes a tenth of 24 GB.
+ROOM_SHARE = 8
 
 
 def plan_mode(options: Options, output: Output) -> int:
@@ -57,7 +59,7 @@ def plan_mode(options: Options, output: Output) -> int:
     )
     if len(configs) == 1:
         ((name, config),) = configs.items()
-        plan, around = plan_model(config, around)
+        plan, around = plan_model(config, around, (available_bytes() or 0) // ROOM_SHARE)
         record = memory_plan_record(name, config, plan, around)
         output.done(record, "\n".join(plan_lines(record)))
         return 0
@@ -105,14 +107,20 @@ def _living(folder: Path) -> StepConfig:
     return config
 
 
-def plan_model(config: StepConfig, around: Surroundings) -> tuple[MemoryPlan, Surroundings]:
-    """The plan, and the surroundings with the framework's memory, measured if it is not known."""
+def plan_model(
+    config: StepConfig, around: Surroundings, room: int = 0
+) -> tuple[MemoryPlan, Surroundings]:
+    """The plan, and the surroundings with the framework's memory, measured if it is not known.
+
+    Functions whose arrays fit into `room` bytes are run for their times, which takes a minute for a
+    large model; of others, and so in a table of all sizes, the times are those of rates.
+    """
     activities = activity_costs(config, around.recipe)
     if not around.framework_bytes:
         around = dataclasses.replace(around, framework_bytes=_framework_bytes())
     # After the framework's memory was measured, for what is run leaves some of its own.
-    room = (available_bytes() or 0) // 2
     seconds = time_activities(config, activities, around.machine, room)
+    give_back_freed_memory()
     return plan_memory(config, activities, seconds, around), around
 
 

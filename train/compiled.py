@@ -18,8 +18,8 @@ from jax.extend.core import ClosedJaxpr, Literal, jaxpr_as_fun
 
 # XLA compiles outside of Python's lock.
 COMPILERS = 2
-# How long and how often a function is run at least, after once to warm up.
-TIMED_SECONDS, TIMED_RUNS = 0.2, 3
+# How long and how often a function is run, after once to warm up, but not longer than the last.
+TIMED_SECONDS, TIMED_RUNS, MOST_SECONDS = 0.2, 3, 6.0
 
 
 class Cost(NamedTuple):
@@ -35,11 +35,15 @@ class Cost(NamedTuple):
 
 
 class Call(NamedTuple):
-    """A compiled function, the shapes of its arguments, its cost, and how often it is called."""
+    """A compiled function, the shapes of its arguments, its cost, and how often it is called.
+
+    `donated` are the numbers of the arguments whose memory it takes.
+    """
 
     name: str
     compiled: jax.stages.Compiled
     shapes: tuple[jax.ShapeDtypeStruct, ...]
+    donated: tuple[int, ...]
     cost: Cost
     times: float
 
@@ -73,7 +77,7 @@ def costs_of(function: Callable[..., Any], *arguments: Any) -> Costs:
     costs = {number: call.cost for number, call in functions.items()}
     most, most_by_name = _held(jaxpr, costs)
     by_name: dict[str, Cost] = {}
-    for name, _, _, cost, count in functions.values():
+    for name, _, _, _, cost, count in functions.values():
         flops, moved, _ = by_name.get(name, Cost(0.0, 0.0, 0))
         flops, moved = flops + count * cost.flops, moved + count * cost.moved_bytes
         by_name[name] = Cost(flops, moved, most_by_name[name])
@@ -92,22 +96,27 @@ def seconds_of(costs: Costs, by_rates: Callable[[Cost], float], room: int) -> di
         memory = call.compiled.memory_analysis()
         assert memory is not None
         needed = memory.argument_size_in_bytes + memory.output_size_in_bytes + call.cost.held_bytes
-        one = by_rates(call.cost) if needed > room else _timed(call.compiled, call.shapes)
+        one = by_rates(call.cost) if needed > room else _timed(call)
         seconds[call.name] = seconds.get(call.name, 0.0) + call.times * one
     return seconds
 
 
-def _timed(compiled: jax.stages.Compiled, shapes: tuple[jax.ShapeDtypeStruct, ...]) -> float:
+def _timed(call: Call) -> float:
     """The seconds of a call at its best, after one that warms up.
 
     What makes others slower, memory that the system gives for the first time, passes in a life.
     """
+    arguments = [_zeros(shape) for shape in call.shapes]
     seconds: list[float] = []
-    while len(seconds) <= TIMED_RUNS or math.fsum(seconds[1:]) < TIMED_SECONDS:
-        # Anew each time, for a call may take its arguments' memory.
-        arguments = jax.block_until_ready([_zeros(shape) for shape in shapes])
+    while len(seconds) < 2 or (
+        (len(seconds) <= TIMED_RUNS or math.fsum(seconds[1:]) < TIMED_SECONDS)
+        and math.fsum(seconds) < MOST_SECONDS
+    ):
+        for number in call.donated:
+            arguments[number] = _zeros(call.shapes[number])
+        jax.block_until_ready(arguments)
         started = time.perf_counter()
-        jax.block_until_ready(compiled(*arguments))
+        jax.block_until_ready(call.compiled(*arguments))
         seconds.append(time.perf_counter() - started)
     return min(seconds[1:])
 
@@ -137,7 +146,7 @@ def _compiled(eqn: Any) -> Call:
     # XLA counts what a loop does once.
     rounds = counted / once if once else 1.0
     cost = Cost(counted, found["bytes accessed"] * rounds, memory.temp_size_in_bytes)
-    return Call(eqn.params["name"], compiled, shapes, cost, 1)
+    return Call(eqn.params["name"], compiled, shapes, donated, cost, 1)
 
 
 def _product_flops(jaxpr: Any, *, loops: bool = True) -> float:
