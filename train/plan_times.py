@@ -65,10 +65,8 @@ def plan_times(
 ) -> Times:
     """The times when so many bytes of the state go over the disk, and of weights once more."""
     machine, recipe, context = around.machine, around.recipe, config.model.context
-    abstract, parameters = (
-        abstract_state(config.model, config.optimizer),
-        count_parameters(config.model),
-    )
+    parameters = count_parameters(config.model)
+    abstract = abstract_state(config.model, config.optimizer)
     state, arrays = tree_bytes(abstract), len(jax.tree.leaves(abstract))
     forward_read = forward / machine.disk_read_bytes
 
