@@ -22,6 +22,7 @@ from bench.teaching.experiments import (
     teach_corrections,
     teach_facts,
 )
+from bench.teaching.in_context import tell_and_teach
 from serve.session import Session
 from train.recipe import RECIPES, Recipe
 
@@ -32,7 +33,7 @@ MARK_EVERY = 50
 def main() -> None:
     """Runs one arm with one seed and appends its measurements to the output file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["facts", "corrections", "picks", "book"])
+    parser.add_argument("what", choices=["facts", "corrections", "picks", "book", "context"])
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arm", default="rehearsed")
@@ -55,6 +56,7 @@ def main() -> None:
         "corrections": teach_corrections,
         "picks": pick_replies,
         "book": read_after_lessons,
+        "context": tell_and_teach,
     }
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "life"
