@@ -91,7 +91,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
         ),
         (_INT, "warmup_steps", None, "reading steps over which the rate rises (100)"),
         (_BOOL, "mix", False, "read the named books as one, their documents shuffled"),
-        (_INT, "rehearse_every", 24, "windows read until old lessons come back; 0 is never"),
+        (_INT, "rehearse_every", 24, "windows until known old lessons come back; 0 is never"),
         (_INT, "held_out_windows", 16, "windows per book in held-out figures, at most"),
     ],
     "Growing (ratios, such as 2 or 1.5; or a target, such as --d_model=512)": [

@@ -7,6 +7,7 @@ import pytest
 from lives import READING, new_life, open_session, write_book
 
 from train.flat_tree import tree_digest
+from train.reading_rehearsal import plan_rehearsal, rehearse_after
 from train.recall import recall
 from train.recipe import Recipe
 from train.relive import relive
@@ -51,6 +52,36 @@ def test_lessons_come_back_while_a_book_is_read_and_outlast_it(read):
     _, kept, more = read(4, "rehearsed")
     assert all(a > b for a, b in zip(more, exposures, strict=True))
     assert max(kept) < 0.5 * max(lost)
+
+
+def test_at_the_end_of_a_book_lessons_come_back_as_after_a_lesson(taught_life, read):
+    with open_session(taught_life) as session:
+        before = [item.exposures for item in session.state.memory.items]
+    workdir, _, exposures = read(4, "end")
+    with open_session(workdir) as session:
+        windows = sum(e.data["windows"] for e in session.life.journal.events(kinds=("read",)))
+    on_the_way = (windows - 1) // 4
+    more = [after - old for old, after in zip(before, exposures, strict=True)]
+    assert more == [on_the_way + Recipe().rehearsals] * 2
+
+
+@pytest.mark.parametrize(
+    ("intervals", "now", "comes_back"),
+    [((1, 3), 8, True), ((3, 3), 8, False), ((1, 3), 7, False), ((3, 3), 24, True)],
+)
+def test_shaken_lessons_come_back_sooner(taught_life, tmp_path, intervals, now, comes_back):
+    shutil.copytree(taught_life, tmp_path / "life")
+    with open_session(tmp_path / "life") as session:
+        state = session.state
+        items = tuple(
+            item._replace(interval=interval, due=state.lessons)
+            for item, interval in zip(state.memory.items, intervals, strict=True)
+        )
+        state = state._replace(memory=state.memory._replace(items=items))
+        planned = plan_rehearsal(state, 24, 100)
+        after = rehearse_after(session.life, state, planned, now - 1, now).memory.items
+    come = [new.exposures > old.exposures for new, old in zip(after, items, strict=True)]
+    assert come == [comes_back] * 2
 
 
 def test_what_was_rehearsed_while_reading_is_lived_again(read):

@@ -12,11 +12,10 @@ import numpy as np
 from train.books import Book, save_book
 from train.effective import effective_events
 from train.evaluate import forgetting_report
-from train.lesson import rehearse
-from train.life import READING_STREAM, Life, LifeState
+from train.life import Life, LifeState
 from train.probes import known_share
 from train.reading_plan import ReadingConfig, ReadingPass, books_read, next_pass, pace_at
-from train.recipe import RECIPES, Recipe
+from train.reading_rehearsal import plan_rehearsal, rehearse_after
 from train.schedule import after_reading
 from train.step import train_step
 from train.windows import Batch
@@ -165,9 +164,8 @@ def _read_row(life, state, todo: ReadingPass, reading: ReadingConfig, should_sto
         "learning_rate": pace.learning_rate,
         "warmup_steps": reading.warmup_steps,
     }
-    if state.memory.items and reading.rehearse_every:
-        recipe = dataclasses.asdict(RECIPES["rehearsed"])
-        data["rehearsal"] = {"every": reading.rehearse_every, "recipe": recipe}
+    if planned := plan_rehearsal(state, reading.rehearse_every, todo.stop):
+        data["rehearsal"] = planned
     started = time.monotonic()
     seen: list[tuple[jax.Array, Batch]] = []
     windows = 0
@@ -213,26 +211,13 @@ def _steps(life, state, data: dict[str, Any], wanted: Callable[[int], int]):
         train, loss = train_step(state.train, batch, rate, state.config)
         state = state._replace(train=train, steps=state.steps + 1)
         done += size
-        state = _rehearsed(life, state, data, done - size, done)
+        last = data["first"] + done
+        state = rehearse_after(life, state, data.get("rehearsal"), last - size, last)
         # Host work for the next window runs while the device computes this one, and no further.
         if previous is not None:
             previous.block_until_ready()
         previous = loss
         yield state, done, (loss, batch)
-
-
-def _rehearsed(
-    life: Life, state: LifeState, data: dict[str, Any], before: int, done: int
-) -> LifeState:
-    """The state after a rehearsal of old lessons, if one is due after these windows of a row."""
-    rehearsal = data.get("rehearsal")
-    if rehearsal is None:
-        return state
-    first, every = data["first"], rehearsal["every"]
-    if (first + before) // every == (first + done) // every:
-        return state
-    key = life.stream(READING_STREAM, state.steps)
-    return rehearse(life, state, Recipe(**rehearsal["recipe"]), key, early=True)[0]
 
 
 def _first_rows(batch: Batch, size: int) -> Batch:

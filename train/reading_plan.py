@@ -18,8 +18,9 @@ class ReadingConfig:
     `epochs` and `steps` (windows) are totals for the named books in this model's life; None is no
     limit. `mix` reads all named books as one, their documents shuffled together. Without
     `batch_size` and `learning_rate` the pace is that of `pace_at`. The rate rises over the life's
-    first `warmup_steps` reading steps and then stays. After every
-    `rehearse_every` windows old lessons come back, if there are any; 0 is never.
+    first `warmup_steps` reading steps and then stays. After every `rehearse_every` windows old
+    lessons come back, if there are any, sooner while they are shaken, and some more times at the
+    end; 0 is never.
     """
 
     epochs: int | None = 1
