@@ -90,17 +90,22 @@ growth-life: .venv/test
 # The figures of docs/lessons.md: a base that reads the shelf and its dialogues for an hour, then
 # lessons by three seeds; hours.
 TEACH := .teach
+TEACH_SECONDS ?= 3600
+TEACH_SEEDS ?= 0 1 2
+TEACH_LESSONS ?= --facts=100 --others=200 --later=300
 teach: .venv/test
 	$(BIN)/python -m bench.dialogue_shelf --shelf=$(BOOKS) --out=$(TEACH)/dialogues
 	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/dialogues/questions.txt
-	timeout -s INT 3600 $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --size=10m --mix \
+	timeout -s INT $(TEACH_SECONDS) $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --size=10m --mix \
 	  --book=$(BOOKS) --book=$(TEACH)/dialogues --json || test $$? -eq 130
-	for seed in 0 1 2; do for what in facts corrections "picks --style=asks" "picks --style=exclaims" \
-	  "picks --style=long" "picks --style=asks --random"; do \
-	  $(BIN)/python -m bench.teach $$what --base=$(TEACH)/base --out=teach.jsonl --seed=$$seed || exit 1; \
+	for seed in $(TEACH_SEEDS); do for what in facts "facts --kind=pick" corrections context \
+	  "picks --style=asks" "picks --style=exclaims" "picks --style=long" "picks --style=asks --random"; do \
+	  $(BIN)/python -m bench.teach $$what --base=$(TEACH)/base --out=teach.jsonl --seed=$$seed \
+	    $(TEACH_LESSONS) || exit 1; \
 	done; done
 	for arm in seed seed,learning_rate=1e-4 seed,learning_rate=1e-3 vidya sgd; do \
-	  $(BIN)/python -m bench.teach facts --base=$(TEACH)/base --out=teach.jsonl --arm=$$arm || exit 1; done
+	  $(BIN)/python -m bench.teach facts --base=$(TEACH)/base --out=teach.jsonl --arm=$$arm \
+	    $(TEACH_LESSONS) || exit 1; done
 
 # The plan of each size beside what it really takes (docs/memory.md); half an hour, and 1b needs
 # 23 GB of memory.

@@ -4,15 +4,15 @@ import collections
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.teaching.experiments import ANSWER_ROOM, Talk, lessons_of
-from bench.teaching.probes import ask, holds, share
+from bench.teaching.experiments import Talk, lessons_of
+from bench.teaching.probes import LIMIT, ask, holds, share
 from model.chat import Message, fitting_messages
 from serve.session import Session
 from train.recipe import Recipe
 
 # Turns between a fact and the question, where only the conversation can know it.
 DISTANCES = (0, 1, 3, 6, 12)
-# Lessons since a fact was taught, from each number on, where only the weights can know it.
+# Lessons since a fact was taught, where only the weights can know it.
 AGES = (0, 1, 2, 4, 8, 16, 32)
 
 
@@ -28,14 +28,13 @@ def tell_and_teach(session: Session, recipe: Recipe, arguments) -> Iterator[dict
     for lesson in lessons:
         talk.teach(lesson["say"], lesson["answer"])
         taught.append(lesson)
-        known = [(age, fact) for age, fact in enumerate(reversed(taught)) if fact in facts]
+        known = [(age, taught[-1 - age]) for age in AGES if age < len(taught)]
+        known = [(age, fact) for age, fact in known if fact in facts]
         answers = ask(session, [fact["say"] for _, fact in known])
         for (age, fact), answer in zip(known, answers, strict=True):
-            by_age[max(start for start in AGES if start <= age)].append(
-                holds(answer, fact["keyword"])
-            )
+            by_age[age].append(holds(answer, fact["keyword"]))
     for age in AGES:
-        yield {"from_lessons_ago": age, "asked": len(by_age[age]), "weights": share(by_age[age])}
+        yield {"lessons_since": age, "asked": len(by_age[age]), "weights": share(by_age[age])}
 
 
 def said_before(session: Session, facts: Sequence[Any], between: Sequence[Any]) -> dict[str, Any]:
@@ -62,7 +61,7 @@ def right(answers: Sequence[str | None], facts: Sequence[Any]) -> float | None:
 
 def fits(session: Session, messages: Sequence[Message]) -> bool:
     """Whether the first of the messages is still part of a prompt."""
-    room = session.state.config.model.context - ANSWER_ROOM
+    room = session.state.config.model.context - LIMIT
     return len(fitting_messages(session.life.tokenizer, messages, room)) == len(messages)
 
 
