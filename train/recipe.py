@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
-# Parameters times rehearsals of a lesson, at most: three seconds of two cores.
-REHEARSED_PARAMETERS = 64_000_000
+# Parameters times rehearsals of a lesson, at most: some eight seconds of two cores.
+REHEARSED_PARAMETERS = 210_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
