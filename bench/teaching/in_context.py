@@ -11,7 +11,7 @@ from serve.session import Session
 from train.recipe import Recipe
 
 # Turns between a fact and the question, where only the conversation can know it.
-DISTANCES = (0, 1, 3, 6, 12)
+DISTANCES = (0, 3)
 # Lessons since a fact was taught, where only the weights can know it.
 AGES = (0, 1, 2, 4, 8, 16, 32)
 
