@@ -3,8 +3,8 @@
 import dataclasses
 import math
 
-# Parameters times rehearsals of a lesson, at most: some eight seconds of two cores.
-REHEARSED_PARAMETERS = 210_000_000
+# Parameters times rehearsals of a lesson, at most: some twelve seconds of two cores.
+REHEARSED_PARAMETERS = 312_000_000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
