@@ -82,9 +82,9 @@ growth-exactness: .venv/test
 # A 10m life reads for a while, grows to 51m on all four axes and reads on; an hour.
 LIFE ?= growth-life
 growth-life: .venv/test
-	timeout -s INT 840 $(BIN)/apprentice --mode=book --workdir=$(LIFE) --size=10m --mix --book=$(BOOKS) --json || test $$? -eq 130
+	timeout --preserve-status -s INT 840 $(BIN)/apprentice --mode=book --workdir=$(LIFE) --size=10m --mix --book=$(BOOKS) --json || test $$? -eq 130
 	$(BIN)/apprentice --mode=grow --workdir=$(LIFE) --width=2 --depth=1.5 --heads=2 --context=2 --json
-	timeout -s INT 1800 $(BIN)/apprentice --mode=book --workdir=$(LIFE) --mix --book=$(BOOKS) --json || test $$? -eq 130
+	timeout --preserve-status -s INT 1800 $(BIN)/apprentice --mode=book --workdir=$(LIFE) --mix --book=$(BOOKS) --json || test $$? -eq 130
 	$(BIN)/python -m bench.curves reading --workdir=$(LIFE) --out=growth_life.png
 
 # The figures of docs/lessons.md: a base that reads the shelf and its dialogues for an hour, then
@@ -96,7 +96,7 @@ TEACH_LESSONS ?= --facts=100 --others=200 --later=300
 teach: .venv/test
 	$(BIN)/python -m bench.dialogue_shelf --shelf=$(BOOKS) --out=$(TEACH)/dialogues
 	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/dialogues/questions.txt
-	timeout -s INT $(TEACH_SECONDS) $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --size=10m --mix \
+	timeout --preserve-status -s INT $(TEACH_SECONDS) $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --size=10m --mix \
 	  --book=$(BOOKS) --book=$(TEACH)/dialogues --json || test $$? -eq 130
 	for seed in $(TEACH_SEEDS); do for what in facts "facts --kind=pick" corrections context \
 	  "picks --style=asks" "picks --style=exclaims" "picks --style=long" "picks --style=asks --random"; do \
