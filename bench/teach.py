@@ -19,6 +19,7 @@ from bench.teaching.experiments import (
     STYLES,
     pick_replies,
     read_after_lessons,
+    repeat_lesson,
     teach_corrections,
     teach_facts,
 )
@@ -33,7 +34,9 @@ MARK_EVERY = 50
 def main() -> None:
     """Runs one arm with one seed and appends its measurements to the output file."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["facts", "corrections", "picks", "book", "context"])
+    parser.add_argument(
+        "what", choices=["facts", "corrections", "picks", "book", "context", "same"]
+    )
     parser.add_argument("--base", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--arm", default="rehearsed")
@@ -57,6 +60,7 @@ def main() -> None:
         "picks": pick_replies,
         "book": read_after_lessons,
         "context": tell_and_teach,
+        "same": repeat_lesson,
     }
     with tempfile.TemporaryDirectory() as folder:
         workdir = Path(folder) / "life"

@@ -36,6 +36,8 @@ ANSWER_ROOM = 40
 HELD_EVERY = 10
 # Held-out windows of each book.
 BOOK_WINDOWS = 8
+# How often one lesson was given when it is measured.
+REPETITIONS = (0, 10, 30, 60, 100)
 # Prompts between two measurements of a style, and the replies to choose from.
 PICKS_PER_MARK, CANDIDATES = 12, 5
 STYLES = {
@@ -174,6 +176,16 @@ def teach_corrections(session: Session, recipe: Recipe, arguments):
             "new": share(holds(a, f["new_keyword"]) for a, f in zip(found, facts, strict=True)),
             "exposures": exposures(session, facts),
         }
+
+
+def repeat_lesson(session: Session, recipe: Recipe, arguments) -> Iterator[dict[str, Any]]:
+    """One fact, a hundred times over: what becomes of everything else."""
+    fact = lessons_of(arguments)[0][0]
+    probes, talk = Probes.of(session, [fact]), Talk(session, recipe)
+    for times in range(REPETITIONS[-1] + 1):
+        if times in REPETITIONS:
+            yield {"times": times, **measure(session, probes, [fact], [])}
+        talk.teach(fact["say"], fact["answer"])
 
 
 def pick_replies(session: Session, recipe: Recipe, arguments):
