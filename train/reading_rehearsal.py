@@ -24,12 +24,11 @@ def plan_rehearsal(state: LifeState, every: int, end: int) -> dict[str, Any] | N
     """
     if not (state.memory.items and every):
         return None
-    recipe = RECIPES["rehearsed"]
     return {
         "every": every,
         "shaken_every": min(every, SHAKEN_EVERY),
         "end": end,
-        "recipe": dataclasses.asdict(recipe),
+        "recipe": dataclasses.asdict(RECIPES["rehearsed"]),
     }
 
 

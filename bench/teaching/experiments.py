@@ -1,5 +1,6 @@
 """The experiments of `bench.teach`: each yields records of what was measured on its way."""
 
+import itertools
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -182,10 +183,10 @@ def repeat_lesson(session: Session, recipe: Recipe, arguments) -> Iterator[dict[
     """One fact, a hundred times over: what becomes of everything else."""
     fact = lessons_of(arguments)[0][0]
     probes, talk = Probes.of(session, [fact]), Talk(session, recipe)
-    for times in range(REPETITIONS[-1] + 1):
-        if times in REPETITIONS:
-            yield {"times": times, **measure(session, probes, [fact], [])}
-        talk.teach(fact["say"], fact["answer"])
+    for before, times in itertools.pairwise((0, *REPETITIONS)):
+        for _ in range(times - before):
+            talk.teach(fact["say"], fact["answer"])
+        yield {"times": times, **measure(session, probes, [fact], [])}
 
 
 def pick_replies(session: Session, recipe: Recipe, arguments):

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bench.teaching.experiments import Talk, lessons_of
-from bench.teaching.probes import LIMIT, ask, holds, share
+from bench.teaching.probes import LIMIT, ask, holds, keyword_share, pairs, share
 from model.chat import Message, fitting_messages
 from serve.session import Session
 from train.recipe import Recipe
@@ -31,7 +31,7 @@ def tell_and_teach(session: Session, recipe: Recipe, arguments) -> Iterator[dict
         known = [(age, taught[-1 - age]) for age in AGES if age < len(taught)]
         known = [(age, fact) for age, fact in known if fact in facts]
         answers = ask(session, [fact["say"] for _, fact in known])
-        for (age, fact), answer in zip(known, answers, strict=True):
+        for (age, fact), answer in pairs(known, answers):
             by_age[age].append(holds(answer, fact["keyword"]))
     for age in AGES:
         yield {"lessons_since": age, "asked": len(by_age[age]), "weights": share(by_age[age])}
@@ -43,20 +43,16 @@ def said_before(session: Session, facts: Sequence[Any], between: Sequence[Any]) 
     same, other, fitted = [], [], []
     for fact in facts:
         context = [*turn(fact), *after]
-        same += ask(session, [fact["say"]], context=context)
-        other += ask(session, [fact["paraphrases"][0]], context=context)
+        answers = ask(session, [fact["say"], fact["paraphrases"][0]], context=context)
+        same.append(answers[0])
+        other.append(answers[1])
         fitted.append(fits(session, [*context, Message("user", fact["say"])]))
     return {
         "turns_between": len(between),
         "in_the_window": share(fitted),
-        "conversation": right(same, facts),
-        "conversation_in_other_words": right(other, facts),
+        "conversation": keyword_share(same, facts),
+        "conversation_in_other_words": keyword_share(other, facts),
     }
-
-
-def right(answers: Sequence[str | None], facts: Sequence[Any]) -> float | None:
-    """The share of answers that hold their fact's keyword."""
-    return share(holds(a, fact["keyword"]) for a, fact in zip(answers, facts, strict=True))
 
 
 def fits(session: Session, messages: Sequence[Message]) -> bool:

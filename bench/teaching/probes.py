@@ -1,6 +1,7 @@
 """What is measured of a model that is being taught."""
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -75,6 +76,11 @@ def holds(answer: str | None, keyword: str) -> bool:
     return answer is not None and f" {normalized(keyword)} " in f" {normalized(answer)} "
 
 
+def keyword_share(answers: Sequence[str | None], facts: Sequence[Any]) -> float | None:
+    """The share of answers that have their fact's keyword."""
+    return share(holds(a, fact["keyword"]) for a, fact in pairs(answers, facts))
+
+
 def measure(session: Session, probes: Probes, facts, context, full: bool = False) -> dict[str, Any]:
     """Shares of facts known in several ways, and what happened to everything else."""
     says = [fact["say"] for fact in facts]
@@ -84,7 +90,7 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
     record = {
         "facts": len(facts),
         "recall": word_for_word(plain, facts),
-        "keyword": share(holds(a, f["keyword"]) for a, f in pairs(plain, facts)),
+        "keyword": keyword_share(plain, facts),
         "leak": share(leaks(guards, probes)),
         "borrowed": share(normalized(reply or "") in taught for reply in guards),
         "guard_nats": guard_nats(session, probes),
@@ -99,7 +105,7 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
         key = jax.random.key(session.state.lessons)
         record["four_of_five"] = share(hold_in_samples(session, facts, key))
         talking = ask(session, says, context=context)
-        record["keyword_in_talk"] = share(holds(a, f["keyword"]) for a, f in pairs(talking, facts))
+        record["keyword_in_talk"] = keyword_share(talking, facts)
         record["wrong"] = [
             [f["say"], a] for a, f in pairs(plain, facts) if not holds(a, f["keyword"])
         ]
@@ -135,7 +141,7 @@ def with_remembering(session: Session, probes: Probes, facts) -> dict[str, Any]:
     guards = ask_remembering(session, probes.guards)
     found = in_other_words(session, facts, ask_remembering)
     return {
-        "remembering_keyword": share(holds(a, f["keyword"]) for a, f in pairs(plain, facts)),
+        "remembering_keyword": keyword_share(plain, facts),
         "remembering_paraphrase": found["paraphrase"],
         "remembering_new": found["paraphrase_new"],
         "remembering_leak": share(leaks(guards, probes)),
