@@ -47,6 +47,8 @@ def main() -> None:
     parser.add_argument("--marks", type=int, default=MARK_EVERY)
     parser.add_argument("--style", choices=sorted(STYLES), default="asks")
     parser.add_argument("--sleep", type=int, default=0, help="updates of rehearsal at the end")
+    parser.add_argument("--rest", type=int, default=0, help="updates of rest after every lesson")
+    parser.add_argument("--pause", type=int, default=0, help="updates of rest after the last one")
     parser.add_argument("--kind", choices=["teach", "pick"], default="teach")
     parser.add_argument(
         "--book", type=Path, action="append", default=[], help="is read after the lessons"
@@ -66,6 +68,7 @@ def main() -> None:
         workdir = Path(folder) / "life"
         shutil.copytree(arguments.base, workdir)
         with Session.open(workdir) as session:
+            session.rest_updates = arguments.rest
             records = ways[arguments.what](session, read_arm(arguments.arm), arguments)
             for record in records:
                 named = {"what": arguments.what, "arm": arguments.arm, "seed": arguments.seed}

@@ -173,13 +173,17 @@ def _open_any(options: Options, output: Output, *, read_only: bool) -> Session:
         top_p=options.top_p,
         remember=options.remember,
     )
-    return Session.open(
+    if options.rest_updates < 0:
+        raise ValueError(f"rest_updates must be at least 0, got {options.rest_updates}; 0 is none.")
+    session = Session.open(
         options.folder,
         sampling=sampling,
         read_only=read_only,
         store=options.store_config,
         say=output.say,
     )
+    session.rest_updates = options.rest_updates
+    return session
 
 
 def _open_or_look(options: Options, output: Output) -> Session:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
@@ -12,7 +12,9 @@ from train.evaluate import quick_held_out
 from train.lesson import settle
 from train.life import Life, LifeState
 from train.own_replies import with_own_replies
+from train.recipe import RECIPES
 from train.replay import Watch, restore
+from train.rest import REST_UPDATES, Rest, give_rest
 from train.schedule import Memory
 from train.state import TrainState
 from train.store import compute_weights
@@ -26,6 +28,11 @@ class OpenModel:
 
     def __init__(self, life: Life, state: LifeState, unsaved: float = 0.0) -> None:
         self.life = life
+        self.recipe = RECIPES["rehearsed"]
+        # Whether turns are written down and may become lessons.
+        self.learning = life.lock is not None
+        # Updates of rehearsal after a lesson, at most, while nobody types.
+        self.rest_updates = REST_UPDATES
         self._state = state
         # Another thread may be making what a lesson owes while this one goes on.
         self._settling, self._leaving = threading.RLock(), False
@@ -70,6 +77,25 @@ class OpenModel:
             self._autosave.save_when_due(state)
             if self._next_is_a_lesson and self._ahead is None:
                 self._ahead = with_own_replies(self.life, state, lambda: self._leaving).memory
+
+    def rest(self, should_stop: Callable[[], bool] = lambda: False) -> Rest | None:
+        """Old lessons were rehearsed while nobody typed; None when none are called for.
+
+        Whoever looks at the state waits until the update that has begun is done, so `should_stop`
+        must be true by then.
+        """
+        if not self.learning:
+            return None
+        with self._restored_after_failure():
+            state = self.state
+            state, rest = give_rest(self.life, state, self.recipe, self.rest_updates, should_stop)
+            if rest is None:
+                return None
+            self.state, self._copy = state, None
+        self._autosave.unsaved += rest.seconds
+        if not should_stop():
+            self._autosave.save_when_due(state)
+        return rest
 
     def _ready(self) -> LifeState:
         """The present state for a lesson, with the own replies that were made ahead for it.

@@ -28,7 +28,6 @@ from train.life import REPLIES_STREAM, Life, LifeState, open_life
 from train.probes import Surprise, surprise
 from train.reading import Report, read_books
 from train.reading_plan import ReadingConfig
-from train.recipe import RECIPES
 from train.records import Event
 from train.remembering import remember
 from train.replay import Say, Watch, restore
@@ -46,9 +45,8 @@ class Session(OpenModel):
     ) -> None:
         super().__init__(life, state, unsaved)
         self.sampling = sampling
-        self.recipe = RECIPES["rehearsed"]
-        # Whether turns are written down and may become lessons, and where their words come from.
-        self.learning, self.origin = life.lock is not None, "python"
+        # Where the words of its turns come from.
+        self.origin = "python"
         self._closed, self._taught = 0, set[int]()
         self._conversation = Conversation(life)
 

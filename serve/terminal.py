@@ -2,19 +2,13 @@
 
 import signal
 import sys
-import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app
-from prompt_toolkit.filters import Condition
-from prompt_toolkit.history import InMemoryHistory
-from prompt_toolkit.key_binding import KeyBindings
-from prompt_toolkit.key_binding.key_processor import KeyPressEvent
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from serve.asking import Asking
 from serve.lines import printable, surprise_warning
 from serve.output import Output, TextOutput
 from serve.records import report_record
@@ -39,13 +33,10 @@ press Enter alone to skip. Begin a typed answer with a blank if its first letter
 /lr NUMBER       learning rate of lessons; without a number, show it
 /quit            save and leave (also Ctrl-D)"""
 
-Ask = Callable[[str, int], str]
-"""Asks with a prompt; single keys 1 to the number pick at once. Raises EOFError at the end."""
-
 
 def converse(session: Session, output: Output) -> int:
     """The person talked until they left; returns the exit code."""
-    ask = _terminal_ask() if sys.stdin.isatty() else _plain_ask
+    ask = Asking(session, output)
     output.say("Say something. /help tells the keys.")
     turn, typed = None, ""
     while True:
@@ -70,11 +61,10 @@ def converse(session: Session, output: Output) -> int:
     return 0
 
 
-def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
+def _answer(session: Session, output: Output, ask: Asking, turn: Turn) -> str:
     """The turn is a lesson, or was skipped; returns the command that was typed instead, if any."""
     if not session.learning:
         return ""
-    _settle_meanwhile(session, output)
     answer = ask(f"1-{len(turn.replies)}, or a better answer> ", len(turn.replies))
     if answer.startswith("/") or not answer.strip():
         if answer.split(" ")[0].strip() != "/why":
@@ -94,25 +84,12 @@ def _answer(session: Session, output: Output, ask: Ask, turn: Turn) -> str:
         spread = how == "spread"
         lesson = turn.teach(answer, spread=spread) if by_hand else turn.pick(int(answer))
         output.lesson(lesson, session.held_out_change())
-        _settle_meanwhile(session, output)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
     return ""
 
 
-def _settle_meanwhile(session: Session, output: Output) -> None:
-    """What a lesson owes or needs is made, and a checkpoint, while the person reads and types."""
-
-    def settle() -> None:
-        try:
-            session.settle()
-        except ValueError as error:
-            output.say(str(error))
-
-    threading.Thread(target=settle, daemon=True).start()
-
-
-def _how_to_teach(session: Session, output: Output, ask: Ask, turn: Turn, answer: str) -> str:
+def _how_to_teach(session: Session, output: Output, ask: Asking, turn: Turn, answer: str) -> str:
     """`now`, `spread` or `not`: the person is asked when the answer would be a big surprise."""
     warning = surprise_warning(session.surprise(turn, answer))
     if warning is None or not sys.stdin.isatty():
@@ -202,35 +179,3 @@ def _rate(text: str) -> float:
     if not 0 < rate < 1:
         raise ValueError(f"/lr wants a number between 0 and 1, got {text!r}; try /lr 7e-4.")
     return rate
-
-
-def _plain_ask(prompt: str, picks: int) -> str:
-    del prompt, picks
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError
-    return line.rstrip("\n")
-
-
-def _terminal_ask() -> Ask:
-    keys = KeyBindings()
-    allowed = {"picks": 0}
-
-    @Condition
-    def nothing_typed() -> bool:
-        return not get_app().current_buffer.text
-
-    def pick(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text(event.data)
-        if int(event.data) <= allowed["picks"]:
-            event.current_buffer.validate_and_handle()
-
-    for digit in "123456789":
-        keys.add(digit, filter=nothing_typed)(pick)
-    prompts: PromptSession[str] = PromptSession(history=InMemoryHistory(), key_bindings=keys)
-
-    def ask(prompt: str, picks: int) -> str:
-        allowed["picks"] = picks
-        return prompts.prompt(prompt)
-
-    return ask

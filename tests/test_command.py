@@ -185,6 +185,7 @@ BAD_INPUTS = {
     "no script": ([TALK, "--script={}/none.jsonl"], "could not be read"),
     "no epochs": ([BOOK, "--book={}/page.txt", "--epochs=0"], "epochs must be"),
     "bad rate": ([BOOK, "--book={}/page.txt", "--learning_rate=-1"], "learning_rate"),
+    "less than no rest": ([TALK, "--rest_updates=-1"], "rest_updates must be at least 0"),
     "no heat": ([TALK, "--temperature=-1"], "temperature must be at least 0"),
     "no mass": ([TALK, "--top_p=0"], "top_p must be in"),
 }

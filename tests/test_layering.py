@@ -13,7 +13,7 @@ DOORS = {
     "orbax": {"train/checkpoint.py"},
     "sqlite3": {"train/journal.py"},
     "absl.flags": {"serve/flags.py"},
-    "prompt_toolkit": {"serve/terminal.py"},
+    "prompt_toolkit": {"serve/asking.py"},
     "sentencepiece": {"model/tokenizer.py"},
     "safetensors": {"train/tensor_file.py", "train/plain.py"},
     "gguf": {"serve/gguf_file.py"},

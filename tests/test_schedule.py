@@ -66,6 +66,16 @@ def test_new_lessons_do_not_starve_the_old_ones():
     assert min(last.values()) > 300 - 20
 
 
+def test_all_that_is_known_comes_back_early_and_no_pick_before_its_time():
+    items = tuple(item._replace(exposures=99, due=9 + item.event) for item in some_items(30))
+    items = (items[0]._replace(pick=True), *items[1:])
+    numbers = draws()
+    for early, count in ((True, 10), (False, 20)):
+        chosen = [choose(items, 5, count, numbers, early=early) for _ in range(20)]
+        assert {len(each) for each in chosen} == {10}
+        assert set().union(*chosen) == set(range(1, 30))
+
+
 def test_a_known_lesson_comes_back_at_growing_distances_and_a_lost_one_at_once():
     items = some_items(1)
     now, distances = 1, []

@@ -29,7 +29,7 @@ from train.versions import versions
 BIRTH_WEIGHTS = "birth.safetensors"
 # Named streams of the life's root key; a stream is folded with a count, never split in a loop.
 INIT_STREAM, REPLIES_STREAM, REHEARSAL_STREAM, SLEEP_STREAM = range(4)
-READING_STREAM, OWN_REPLIES_STREAM, GROWTH_STREAM = 4, 5, 16
+READING_STREAM, OWN_REPLIES_STREAM, REST_STREAM, GROWTH_STREAM = 4, 5, 6, 16
 
 
 class LifeState(NamedTuple):

@@ -19,6 +19,7 @@ from train.reading import apply_read
 from train.record_file import DamagedRecordError
 from train.record_layout import part_names, part_of
 from train.records import Event
+from train.rest import apply_rest
 from train.saved import load_state, valid_checkpoints
 from train.sleep import apply_sleep
 from train.state import abstract_state, with_moments
@@ -166,6 +167,7 @@ _APPLY = {
     "read": lambda life, state, event: apply_read(life, state, event.data),
     "lesson": apply_lesson,
     "sleep": apply_sleep,
+    "rest": apply_rest,
     "grow": lambda life, state, event: apply_grow(life, state, event.data),
 }
 

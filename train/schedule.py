@@ -97,29 +97,31 @@ def choose(
     items: Items, now: int, count: int, draws: np.random.Generator, *, early: bool = False
 ) -> list[int]:
     """At most `count` indices: half of them young due items, the least exposed first; then the
-    most overdue; then, in half of the places left, typed lessons that are not due.
+    most overdue; then, in half of the places left, any typed lessons that are not due.
 
     Without the first bound the newest lessons would always go first, and the older ones be
     forgotten. What is not due costs little and is kept from being overwritten; a picked reply
     would only be learnt by heart.
 
     Args:
-      early: every item is taken for due.
+      early: every typed item is taken for due.
     """
     order = draws.random(len(items))
-    due = list(range(len(items))) if early else due_items(items, now)
+    typed = {index for index, item in enumerate(items) if not item.pick}
+    due = {*due_items(items, now), *(typed if early else ())}
 
     def lateness(index: int) -> tuple[float, float]:
         item = items[index]
-        return (item.due - now) / item.interval, order[index]
+        # Of what is not due any may come: the next to be due would be the same every time.
+        late = (item.due - now) / item.interval if item.due <= now else 1.0
+        return late, order[index]
 
     young = [index for index in due if items[index].exposures < YOUNG_EXPOSURES]
     young.sort(key=lambda index: (items[index].exposures, order[index]))
     chosen = young[: (count + 1) // 2]
-    rest = sorted(set(due) - set(chosen), key=lateness)
+    rest = sorted(due - set(chosen), key=lateness)
     chosen += rest[: count - len(chosen)]
-    typed = {index for index, item in enumerate(items) if not item.pick}
-    spare = sorted(typed - set(due), key=lateness)
+    spare = sorted(typed - due, key=lateness)
     return [*chosen, *spare[: (count - len(chosen)) // 2]]
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from train.records import Event
 
-TRAINING = frozenset({"read", "lesson", "sleep", "grow"})
+TRAINING = frozenset({"read", "lesson", "sleep", "rest", "grow"})
 # Always kept, so that one damaged checkpoint costs little.
 NEWEST = 2
 # A replay from a kept checkpoint is at most about so many times as long as from the best one.

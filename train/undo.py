@@ -117,6 +117,7 @@ class _Index:
         lessons = journal.events(kinds=("lesson",))
         self._turns = {e.id: e.data["turn"] for e in lessons if "turn" in e.data}
         self._lessons = {turn: lesson for lesson, turn in self._turns.items()}
+        self._rests = [(e.id, e.data["lesson"]) for e in journal.events(kinds=("rest",))]
 
     def gone_with(self, events: set[int]) -> frozenset[int]:
         """What is taken back once these events are undone too."""
@@ -139,7 +140,8 @@ class _Index:
     def _parts(self, at: int) -> list[int]:
         if at in self._passes:
             return [id for id, pass_ in self._passes.items() if pass_ == self._passes[at]]
-        return [part[at] for part in (self._turns, self._lessons) if at in part]
+        rests = [id for id, lesson in self._rests if lesson == at]
+        return [part[at] for part in (self._turns, self._lessons) if at in part] + rests
 
     def _on(self, at: int, gone: frozenset[int]) -> list[int]:
         if at in self._passes:

@@ -71,12 +71,17 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
                 "all_recall": recall(session, lessons[:number]) if full else None,
                 **measure(session, probes, known, talk.context, full=full),
             }
+    if arguments.pause:
+        session.rest_updates = arguments.pause
+        session.rest()
     if arguments.sleep:
-        session.recipe = recipe
         session.sleep(arguments.sleep)
+    if arguments.pause or arguments.sleep:
         yield {
             "lessons": len(lessons),
+            "rested": arguments.pause,
             "slept": arguments.sleep,
+            "all_recall": recall(session, lessons),
             **measure(session, probes, facts, talk.context, full=True),
         }
 
@@ -224,6 +229,7 @@ class Talk:
 
     def __init__(self, session: Session, recipe: Recipe) -> None:
         self.session, self.recipe = session, recipe
+        session.recipe = recipe
         self.context: list[Message] = []
         self.seconds: list[float] = []
         self.settled: list[float] = []
@@ -243,5 +249,6 @@ class Talk:
         self.seconds.append(lesson.seconds)
         jax.block_until_ready(session.state.train.params)
         self.settled.append(time.monotonic() - started)
+        session.rest()
         messages.append(Message("assistant", answer))
         self.context = list(fitting_messages(life.tokenizer, messages, room))

@@ -187,6 +187,10 @@ class Learner:
     def _run(self) -> None:
         while True:
             with self._condition:
+                idle = self._open and self._next() is None
+            if idle:
+                self._rest()
+            with self._condition:
                 while self._open and self._next() is None:
                     self._condition.wait(_LOOK_SECONDS)
                 if not self._open:
@@ -194,6 +198,13 @@ class Learner:
             job = self._take()
             if job is not None:
                 self._do(job)
+
+    def _rest(self) -> None:
+        """Old lessons came back for as long as nobody asked for anything."""
+        # A failure here is met by the next job, which looks at the state too.
+        with contextlib.suppress(Exception):
+            if self._session.rest(lambda: not self._open or self._next() is not None):
+                self._changed()
 
     def _next(self, *, short: bool = False) -> deque[Job] | None:
         """The queue whose first job is next."""

@@ -25,7 +25,19 @@ from train.thinning import TRAINING
 
 PAGE = 50
 MOST_RECALLED = 50
-KINDS = ("birth", "lesson", "replies", "open", "read", "book", "sleep", "grow", "undo", "forget")
+KINDS = (
+    "birth",
+    "lesson",
+    "replies",
+    "open",
+    "read",
+    "book",
+    "sleep",
+    "rest",
+    "grow",
+    "undo",
+    "forget",
+)
 
 
 class Timeline:

@@ -27,6 +27,8 @@ def event_line(event: Event, shelf: Shelf) -> str:
         return f"Finished {_pass(data, shelf)} in {data['seconds']:.0f} s"
     if event.kind == "sleep":
         return f"Slept: {data['updates']} updates, {data['known']} of {data['rehearsed']} known"
+    if event.kind == "rest":
+        return f"Rested after event {data['lesson']}: {data['updates']} updates of rehearsal"
     if event.kind == "grow":
         return "Grew, and says the same as before" if not data["noise"] else "Grew, with noise"
     if event.kind == "undo":

@@ -5,7 +5,7 @@ import { $, announce, ask, button, bytes, duration, el, facts, num, table, tell 
 import { chart } from "/chart.js";
 import { takeBack } from "/talk.js";
 
-const KINDS = { lesson: "lessons", book: "books", sleep: "sleep", grow: "growth", undo: "undos", forget: "forgotten talk", replies: "replies", read: "rows of reading", birth: "birth" };
+const KINDS = { lesson: "lessons", book: "books", sleep: "sleep", rest: "rests", grow: "growth", undo: "undos", forget: "forgotten talk", replies: "replies", read: "rows of reading", birth: "birth" };
 const FIRST = ["lesson", "book", "sleep", "grow", "undo", "forget", "birth"];
 let present = () => null;
 let seen = 0;
