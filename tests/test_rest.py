@@ -239,12 +239,14 @@ def test_what_a_script_says_is_followed_by_no_rest(life, monkeypatch, tmp_path):
     with open_session(life("a")) as session, script.open() as lines:
         teach(session, 0)
         monkeypatch.setattr(sys, "stdin", lines)
+        asked = []
+        monkeypatch.setattr(session, "rest", asked.append)
         ask = Asking(session, JsonOutput())
         assert ask("you> ", 0) == "hello"
         for thread in threading.enumerate():
             if thread.daemon and thread is not threading.current_thread():
                 thread.join(30)
-        assert rests(session) == []
+        assert asked == []
         with pytest.raises(EOFError):
             ask("you> ", 0)
 
