@@ -15,12 +15,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from bench.teaching.correcting import teach_corrections
 from bench.teaching.experiments import (
     STYLES,
     pick_replies,
     read_after_lessons,
     repeat_lesson,
-    teach_corrections,
     teach_facts,
 )
 from bench.teaching.in_context import tell_and_teach

@@ -97,4 +97,4 @@ def _made(life: Life, state: LifeState) -> int:
 def _rehearsed(life: Life, state: LifeState, recipe: Recipe, number: int) -> LifeState:
     """The state after one more update; a function of the state and the number since the lesson."""
     key = jax.random.fold_in(life.stream(REST_STREAM, state.lessons), number)
-    return rehearse(life, state, recipe, key, early=True)[0]
+    return rehearse(life, state, recipe, key)[0]

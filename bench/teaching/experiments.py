@@ -2,7 +2,6 @@
 
 import itertools
 import math
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,26 +12,20 @@ from bench.teaching.probes import (
     Probes,
     ask,
     exposure_counts,
-    exposures,
     hold_in_samples,
-    holds,
     load_lines,
     measure,
-    share,
     style_record,
     word_for_word,
 )
-from model.chat import Message, encode_prompt, fitting_messages
+from bench.teaching.talk import Talk, lessons_of
 from serve.session import Session
 from train.books import load_book
 from train.evaluate import forgetting_report
-from train.lesson import Kind, Question, give_lesson
 from train.reading_plan import ReadingConfig
 from train.recipe import Recipe
 from train.wording import normalized
 
-# Tokens that a prompt leaves for the answer.
-ANSWER_ROOM = 40
 # Lessons between two looks at which facts hold in samples.
 HELD_EVERY = 10
 # Held-out windows of each book.
@@ -84,18 +77,6 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
             "all_recall": recall(session, lessons),
             **measure(session, probes, facts, talk.context, full=True),
         }
-
-
-def lessons_of(arguments) -> tuple[list[Any], list[Any], list[Any]]:
-    """The facts, the facts among other lessons, and the other lessons after these."""
-    draws = np.random.default_rng(arguments.seed)
-    facts = load_lines("facts")
-    facts = [facts[i] for i in draws.permutation(len(facts))[: arguments.facts]]
-    others = load_lines("other")
-    others = [others[i] for i in draws.permutation(len(others))]
-    mixed = [*facts, *others[: arguments.others]]
-    mixed = [mixed[i] for i in draws.permutation(len(mixed))]
-    return facts, mixed, others[arguments.others : arguments.others + arguments.later]
 
 
 def recall(session: Session, lessons) -> float | None:
@@ -163,27 +144,6 @@ def mean_of(values: Sequence[float | None]) -> float | None:
     return float(np.mean(found)) if found else None
 
 
-def teach_corrections(session: Session, recipe: Recipe, arguments):
-    """Facts, other lessons, the facts contradicted, other lessons; which answer is given."""
-    draws = np.random.default_rng(arguments.seed)
-    facts = load_lines("corrections")
-    others = load_lines("other")
-    others = [others[i] for i in draws.permutation(len(others))]
-    talk = Talk(session, recipe)
-    for name, start in (("answer", 0), ("new_answer", arguments.others)):
-        for number in draws.permutation(len(facts)):
-            talk.teach(facts[number]["say"], facts[number][name])
-        for lesson in others[start : start + arguments.others]:
-            talk.teach(lesson["say"], lesson["answer"])
-        found = ask(session, [fact["say"] for fact in facts])
-        yield {
-            "stage": name,
-            "old": share(holds(a, f["keyword"]) for a, f in zip(found, facts, strict=True)),
-            "new": share(holds(a, f["new_keyword"]) for a, f in zip(found, facts, strict=True)),
-            "exposures": exposures(session, facts),
-        }
-
-
 def repeat_lesson(session: Session, recipe: Recipe, arguments) -> Iterator[dict[str, Any]]:
     """One fact, a hundred times over: what becomes of everything else."""
     fact = lessons_of(arguments)[0][0]
@@ -222,33 +182,3 @@ def pick_replies(session: Session, recipe: Recipe, arguments):
             unwanted = dict.fromkeys(reply for reply in ended if reply != answer)
             talk.teach(prompts[number], answer, "pick", tuple(unwanted))
             picked += 1
-
-
-class Talk:
-    """A conversation in which every turn is a lesson; the last turns are before each question."""
-
-    def __init__(self, session: Session, recipe: Recipe) -> None:
-        self.session, self.recipe = session, recipe
-        session.recipe = recipe
-        self.context: list[Message] = []
-        self.seconds: list[float] = []
-        self.settled: list[float] = []
-
-    def teach(
-        self, say: str, answer: str, kind: Kind = "teach", unwanted: Sequence[str] = ()
-    ) -> None:
-        """One lesson through the product's own function."""
-        session, life = self.session, self.session.life
-        room = session.state.config.model.context
-        messages = [*self.context, Message("user", say)]
-        question = Question(say, encode_prompt(life.tokenizer, messages, room - ANSWER_ROOM))
-        state, started = session.state, time.monotonic()
-        session.state, lesson = give_lesson(
-            life, state, question, answer, kind, self.recipe, unwanted
-        )
-        self.seconds.append(lesson.seconds)
-        jax.block_until_ready(session.state.train.params)
-        self.settled.append(time.monotonic() - started)
-        session.rest()
-        messages.append(Message("assistant", answer))
-        self.context = list(fitting_messages(life.tokenizer, messages, room))

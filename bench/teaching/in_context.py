@@ -4,8 +4,8 @@ import collections
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from bench.teaching.experiments import Talk, lessons_of
 from bench.teaching.probes import LIMIT, ask, holds, keyword_share, pairs, share
+from bench.teaching.talk import Talk, lessons_of
 from model.chat import Message, fitting_messages
 from serve.session import Session
 from train.recipe import Recipe
