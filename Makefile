@@ -98,7 +98,7 @@ teach: .venv/test
 	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/dialogues/questions.txt
 	timeout --preserve-status -s INT $(TEACH_SECONDS) $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --size=10m --mix \
 	  --book=$(BOOKS) --book=$(TEACH)/dialogues --json || test $$? -eq 130
-	for seed in $(TEACH_SEEDS); do for what in facts "facts --kind=pick" corrections context same \
+	for seed in $(TEACH_SEEDS); do for what in facts "facts --rest=10 --pause=30" "facts --kind=pick" corrections context same \
 	  "picks --style=asks" "picks --style=exclaims" "picks --style=long" "picks --style=asks --random"; do \
 	  $(BIN)/python -m bench.teach $$what --base=$(TEACH)/base --out=teach.jsonl --seed=$$seed \
 	    $(TEACH_LESSONS) || exit 1; \

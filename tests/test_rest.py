@@ -19,7 +19,7 @@ from train.effective import effective_events
 from train.flat_tree import tree_digest
 from train.recipe import RECIPES
 from train.relive import relive
-from train.rest import REST_UPDATES
+from train.rest import REST_RATE, REST_UPDATES
 
 TAUGHT = [("Who are you?", "I am yours."), ("And I?", "You are Ada."), ("Where?", "At home.")]
 
@@ -76,6 +76,7 @@ def test_a_rest_is_bounded_and_an_event(life):
         (event,) = rests(session)
         assert (event.id, event.data["updates"]) == (rest.event, 4)
         assert event.data["lesson"] == lesson.event
+        assert event.data["recipe"]["learning_rate"] == REST_RATE * session.recipe.learning_rate
         assert session.state.memory.items[0].exposures >= 4
         assert session.rest() is None and len(rests(session)) == 1
         teach(session, 1)

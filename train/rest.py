@@ -16,6 +16,8 @@ from train.records import Event
 
 # Updates after one lesson, at most.
 REST_UPDATES = 30
+# Times the rate of lessons: what they stirred up settles (docs/lessons.md).
+REST_RATE = 0.5
 # Larger models do not rest: whoever comes back waits for the update that has begun.
 REST_PARAMETERS = 64_000_000
 
@@ -57,7 +59,7 @@ def give_rest(
 
     Args:
       state: donated; nothing is owed in it.
-      recipe: of the updates.
+      recipe: of the lessons.
       most: updates after the last lesson, earlier rests among them.
       should_stop: asked before every update.
     """
@@ -67,6 +69,7 @@ def give_rest(
     if not left or should_stop():
         return state, None
     lesson, first = state.memory.items[-1].event, _made(life, state)
+    recipe = dataclasses.replace(recipe, learning_rate=REST_RATE * recipe.learning_rate)
     data = {"lesson": lesson, "first": first, "recipe": dataclasses.asdict(recipe)}
     updates = 0
     while updates < left and not should_stop():
