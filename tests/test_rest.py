@@ -20,6 +20,7 @@ from train.flat_tree import tree_digest
 from train.recipe import RECIPES
 from train.relive import relive
 from train.rest import REST_RATE, REST_UPDATES
+from train.store import StoreConfig
 
 TAUGHT = [("Who are you?", "I am yours."), ("And I?", "You are Ada."), ("Where?", "At home.")]
 
@@ -168,6 +169,14 @@ def test_nothing_calls_for_a_rest(life, alice_text, tmp_path, monkeypatch):
         assert session.rest() is None
         assert rests(session) == []
         teach(session, 2)
+        assert session.rest() is not None
+
+
+def test_a_model_on_the_disk_does_not_wear_it_out_by_resting(life):
+    with open_session(life("a"), store=StoreConfig(kind="disk")) as session:
+        teach(session, 0)
+        assert session.rest() is None and rests(session) == []
+    with open_session(session.life.workdir, store=StoreConfig(kind="ram")) as session:
         assert session.rest() is not None
 
 

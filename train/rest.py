@@ -13,6 +13,7 @@ from train.lesson import rehearse
 from train.life import REST_STREAM, Life, LifeState
 from train.recipe import Recipe
 from train.records import Event
+from train.store import generation_of
 
 # Updates after one lesson, at most.
 REST_UPDATES = 30
@@ -34,7 +35,8 @@ def updates_left(life: Life, state: LifeState, recipe: Recipe, most: int) -> int
     """How many updates the last lesson still calls for, of `most`.
 
     None before the first lesson and after a picked one, which rehearsal would make the only reply;
-    none while the model's own replies are to be taken anew, or without them.
+    none while the model's own replies are to be taken anew, or without them; none of a model on
+    the disk, to which every update writes the whole of it.
     """
     memory = state.memory
     calls = (
@@ -44,6 +46,7 @@ def updates_left(life: Life, state: LifeState, recipe: Recipe, most: int) -> int
         and not memory.stale
         and recipe.rehearsals > 0
         and count_parameters(state.config.model) <= REST_PARAMETERS
+        and generation_of(state.train) is None
     )
     return max(most - _made(life, state), 0) if calls else 0
 
