@@ -284,7 +284,7 @@ def test_ctrl_c_saves_and_the_same_command_goes_on(born, tmp_path, alice_text):
             )
             wait_for_reading(workdir)
             process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=300)
             assert process.returncode == 130, err
             assert "the same command goes on" in err
         assert run_mode(parse(["apprentice", *flags])) == 0

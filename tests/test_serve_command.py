@@ -42,7 +42,7 @@ def test_it_serves_says_where_and_saves_when_told_to_end(tmp_path, alice_text):
         assert client.ask("/api/enter", {"token": token}).status == 200
 
         server.send_signal(signal.SIGINT)
-        _, complaints = server.communicate(timeout=60)
+        _, complaints = server.communicate(timeout=300)
     assert server.returncode == 130, complaints
     assert "Traceback" not in complaints
     assert not (workdir / "serving.json").exists()
