@@ -4,6 +4,8 @@
 
 A conversation is a part of a run of adjacent speeches (`bench.quoted_speech`, `bench.plays`) in
 which none is long. The generated `wordings.txt` (see `bench.wordings`) goes into the same folder.
+With `--beginnings` the first 150 kB of each English text go into another one: of long novels the
+base of an hour reads no more, so that conversations are half of what it reads.
 """
 
 import argparse
@@ -27,6 +29,8 @@ LEFT_OUT = {
     "plato-symposium",
     "state-of-the-union",
 }
+NOT_ENGLISH = {"don-quijote-es"}
+BEGINNING_BYTES = 150_000
 PLAY_WORDS, NOVEL_WORDS, MOST_TURNS = 45, 40, 6
 _UNFIT = re.compile(r"\bnigger", re.I)  # not to be taught as an answer
 
@@ -38,8 +42,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--wordings_bytes", type=int, default=700_000)
+    parser.add_argument("--beginnings", type=Path)
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
+    if arguments.beginnings:
+        write_beginnings(arguments.shelf, arguments.beginnings)
     for path in sorted(arguments.shelf.glob("*.txt")):
         if path.stem not in LEFT_OUT:
             found = conversations_of(path.stem, path.read_text(encoding="utf-8"))
@@ -52,6 +59,17 @@ def _write(path: Path, found: list[list[str]]) -> None:
     text = "\n".join(map(as_text, found))
     path.write_text(text, encoding="utf-8")
     print(f"{path.name}: {len(found)} conversations, {len(text.encode()):,} bytes")
+
+
+def write_beginnings(shelf: Path, folder: Path) -> None:
+    """The whole lines among the first 150 kB of each English text are in `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in sorted(shelf.glob("*.txt")):
+        text = path.read_bytes()
+        if len(text) > BEGINNING_BYTES:
+            text = text[: text.rfind(b"\n", 0, BEGINNING_BYTES) + 1]
+        if path.stem not in NOT_ENGLISH:
+            (folder / path.name).write_bytes(text)
 
 
 def as_text(turns: Iterable[str]) -> str:

@@ -25,6 +25,8 @@ def serve(set_up: Callable[[Task], tuple[Measure, dict[str, Any]]]) -> None:
     """
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    # Printed before an error is read before it.
+    sys.stdout.reconfigure(line_buffering=True)
 
     def tell(answer: dict[str, Any]) -> None:
         answers.write(json.dumps(answer) + "\n")

@@ -84,7 +84,7 @@ class OpenModel:
         Whoever looks at the state waits until the update that has begun is done, so `should_stop`
         must be true by then.
         """
-        if not self.learning:
+        if not self.learning or should_stop():
             return None
         with self._restored_after_failure():
             state = self.state

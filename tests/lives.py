@@ -35,6 +35,15 @@ def new_life(workdir: Path, text: str, *, seed: int = 0) -> None:
     create_life(workdir, tiny_config(), seed=seed, texts=[text[:20_000]]).close()
 
 
+def read_a_page(folder: Path, text: str) -> Path:
+    """The folder of a new life that has read a page, which is beside it."""
+    new_life(folder / "life", text)
+    book = write_book(folder, text, start=2000)
+    with open_session(folder / "life") as session:
+        list(session.read([book], READING))
+    return folder / "life"
+
+
 def open_session(workdir: Path, **options) -> Session:
     """A session with three short replies."""
     return Session.open(workdir, sampling=SAMPLING, **options)

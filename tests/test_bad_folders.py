@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from lives import READING, new_life, open_session, write_book
+from lives import open_session, read_a_page
 
 from serve.flags import parse
 from serve.modes import run_mode
@@ -18,15 +18,12 @@ from train.flat_tree import tree_digest
 @pytest.fixture(scope="module")
 def life(tmp_path_factory, alice_text):
     """A life with a book and a lesson after its last checkpoint."""
-    folder = tmp_path_factory.mktemp("bad")
-    new_life(folder / "life", alice_text)
-    book = write_book(folder, alice_text, start=2000)
-    with open_session(folder / "life") as session:
-        list(session.read([book], READING))
+    life = read_a_page(tmp_path_factory.mktemp("bad"), alice_text)
+    with open_session(life) as session:
         session.say("Who?").teach("Alice.")
         assert session.state.owed is None
         session._autosave.unsaved = 0.0
-    return folder / "life"
+    return life
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import sys
 import time
 
 import pytest
-from lives import READING, new_life, open_session, write_book
+from lives import open_session, read_a_page
 
 from serve.flags import UsageError, help_text, parse
 from serve.modes import run_mode
@@ -21,12 +21,7 @@ PROGRAM = [sys.executable, "-m", "serve.main"]
 @pytest.fixture(scope="module")
 def born(tmp_path_factory, alice_text):
     """A life that has read a page, and the page."""
-    folder = tmp_path_factory.mktemp("born")
-    new_life(folder / "life", alice_text)
-    book = write_book(folder, alice_text, start=2000)
-    with open_session(folder / "life") as session:
-        list(session.read([book], READING))
-    return folder
+    return read_a_page(tmp_path_factory.mktemp("born"), alice_text).parent
 
 
 @pytest.fixture

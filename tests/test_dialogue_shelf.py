@@ -5,7 +5,13 @@ from itertools import islice
 import pytest
 
 from bench import wordings
-from bench.dialogue_shelf import as_text, conversations_of, cut_run
+from bench.dialogue_shelf import (
+    BEGINNING_BYTES,
+    as_text,
+    conversations_of,
+    cut_run,
+    write_beginnings,
+)
 from train.dialogues import is_dialogue, parse_dialogue
 
 NOVEL = """“Where are you going?” said
@@ -123,3 +129,17 @@ def test_flip_changes_the_person():
     assert wordings.flip("I was late because my bus broke down.") == (
         "You were late because your bus broke down."
     )
+
+
+def test_beginnings_are_whole_lines_of_english_texts(tmp_path):
+    shelf, out = tmp_path / "shelf", tmp_path / "out"
+    shelf.mkdir()
+    line = "A line with \u00e9 in it.\n"
+    (shelf / "long.txt").write_text(line * 10_000, encoding="utf-8")
+    (shelf / "short.txt").write_text("No line end", encoding="utf-8")
+    (shelf / "don-quijote-es.txt").write_text("En un lugar", encoding="utf-8")
+    write_beginnings(shelf, out)
+    assert {path.name for path in out.iterdir()} == {"long.txt", "short.txt"}
+    long = (out / "long.txt").read_text(encoding="utf-8")
+    assert long == line * (BEGINNING_BYTES // len(line.encode()))
+    assert (out / "short.txt").read_text() == "No line end"

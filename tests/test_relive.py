@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from lives import READING, new_life, open_session, write_book
+from lives import open_session, read_a_page
 from safetensors.numpy import load_file
 
 from serve.flags import parse
@@ -20,18 +20,15 @@ from train.relive import relive
 @pytest.fixture(scope="module")
 def life(tmp_path_factory, alice_text):
     """A life of a book, lessons, an undo and a redo, with several checkpoints."""
-    folder = tmp_path_factory.mktemp("relive")
-    new_life(folder / "life", alice_text)
-    book = write_book(folder, alice_text, start=2000)
-    with open_session(folder / "life") as session:
-        list(session.read([book], READING))
+    life = read_a_page(tmp_path_factory.mktemp("relive"), alice_text)
+    with open_session(life) as session:
         events = [session.say("Who?").teach(f"Number {n}.").event for n in range(3)]
         session.save()
         session.undo(session.plan_undo(event=events[1]))
         session.save()
         session.undo(session.plan_redo())
         session.say("And?").pick(1)
-    return folder / "life"
+    return life
 
 
 @pytest.fixture

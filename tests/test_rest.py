@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from lives import READING, new_life, open_session, write_book
+from lives import READING, open_session, read_a_page, write_book
 from prompt_toolkit.application import create_app_session
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
@@ -28,12 +28,7 @@ TAUGHT = [("Who are you?", "I am yours."), ("And I?", "You are Ada."), ("Where?"
 @pytest.fixture(scope="module")
 def born(tmp_path_factory, alice_text):
     """A life that has read a page."""
-    folder = tmp_path_factory.mktemp("born")
-    new_life(folder / "life", alice_text)
-    book = write_book(folder, alice_text, start=2000)
-    with open_session(folder / "life") as session:
-        list(session.read([book], READING))
-    return folder / "life"
+    return read_a_page(tmp_path_factory.mktemp("born"), alice_text)
 
 
 @pytest.fixture
@@ -195,9 +190,9 @@ def test_a_rest_that_cannot_be_written_never_was(life, monkeypatch):
         assert tree_digest(session.state.train) == before
 
 
-def ask_beside(session, at_keyboard, monkeypatch, act):
-    """What is typed while `act(type_text)` runs beside the question."""
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: at_keyboard, raising=False)
+def ask_beside(session, monkeypatch, act):
+    """What is typed at a keyboard while `act(type_text)` runs beside the question."""
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True, raising=False)
     with (
         create_pipe_input() as keys,
         create_app_session(input=keys, output=DummyOutput()),
@@ -236,7 +231,7 @@ def test_the_model_rests_until_somebody_types(life, monkeypatch):
             other.set()
             send("ello\r")
 
-        assert ask_beside(session, True, monkeypatch, act) == "hello"
+        assert ask_beside(session, monkeypatch, act) == "hello"
         assert other.is_set()
         (event,) = rests(session)
         assert 2 <= event.data["updates"] < 10**6

@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 import pytest
-from lives import READING, new_life, open_session, write_book
+from lives import open_session, read_a_page
 
 from model.chat import Message, encode_answer, encode_prompt
 from train.flat_tree import tree_digest
@@ -17,12 +17,7 @@ from train.rehearsal import answer_batch
 @pytest.fixture(scope="module")
 def born(tmp_path_factory, alice_text):
     """A life that has read a page."""
-    folder = tmp_path_factory.mktemp("born")
-    new_life(folder / "life", alice_text)
-    book = write_book(folder, alice_text, start=2000)
-    with open_session(folder / "life") as session:
-        list(session.read([book], READING))
-    return folder / "life"
+    return read_a_page(tmp_path_factory.mktemp("born"), alice_text)
 
 
 @pytest.fixture

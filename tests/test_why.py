@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 from conftest import random_batch, random_params
-from lives import READING, new_life, open_session, write_book
+from lives import open_session, read_a_page
 
 from model.transformer import forward
 from serve.flags import parse
@@ -28,16 +28,13 @@ TAUGHT = [("Who is the rabbit?", "He is late."), ("Where are we?", "By the pool 
 @pytest.fixture(scope="module")
 def life(tmp_path_factory, alice_text):
     """A life with a book, three lessons, and one of them undone."""
-    folder = tmp_path_factory.mktemp("why")
-    new_life(folder / "life", alice_text)
-    book = write_book(folder, alice_text, start=2000)
-    with open_session(folder / "life") as session:
-        list(session.read([book], READING))
+    life = read_a_page(tmp_path_factory.mktemp("why"), alice_text)
+    with open_session(life) as session:
         for say, answer in TAUGHT:
             session.say(say).teach(answer)
         session.say("Who is the rabbit?").teach("The rabbit is undone.")
         session.undo(session.plan_undo(lessons=1))
-    return folder / "life"
+    return life
 
 
 def lessons(session):

@@ -31,15 +31,15 @@ class Rest(NamedTuple):
     seconds: float
 
 
-def updates_left(life: Life, state: LifeState, recipe: Recipe, most: int) -> int:
-    """How many updates the last lesson still calls for, of `most`.
+def is_called_for(state: LifeState, recipe: Recipe) -> bool:
+    """Whether the last lesson calls for rest.
 
-    None before the first lesson and after a picked one, which rehearsal would make the only reply;
-    none while the model's own replies are to be taken anew, or without them; none of a model on
+    Not before the first lesson and after a picked one, which rehearsal would make the only reply;
+    not while the model's own replies are to be taken anew, or without them; not of a model on
     the disk, to which every update writes the whole of it.
     """
     memory = state.memory
-    calls = (
+    return (
         bool(memory.items)
         and not memory.items[-1].pick
         and memory.own is not None
@@ -48,7 +48,6 @@ def updates_left(life: Life, state: LifeState, recipe: Recipe, most: int) -> int
         and count_parameters(state.config.model) <= REST_PARAMETERS
         and generation_of(state.train) is None
     )
-    return max(most - _made(life, state), 0) if calls else 0
 
 
 def give_rest(
@@ -68,16 +67,18 @@ def give_rest(
     """
     assert state.owed is None
     started = time.monotonic()
-    left = updates_left(life, state, recipe, most)
-    if not left or should_stop():
+    if not is_called_for(state, recipe):
         return state, None
-    lesson, first = state.memory.items[-1].event, _made(life, state)
+    lesson = state.memory.items[-1].event
+    first = _made(life, lesson)
     recipe = dataclasses.replace(recipe, learning_rate=REST_RATE * recipe.learning_rate)
     data = {"lesson": lesson, "first": first, "recipe": dataclasses.asdict(recipe)}
     updates = 0
-    while updates < left and not should_stop():
+    while first + updates < most and not should_stop():
         state = _rehearsed(life, state, recipe, first + updates)
         updates += 1
+    if not updates:
+        return state, None
     jax.block_until_ready(state.train.params["norm_out"])
     seconds = time.monotonic() - started
     event = life.journal.append("rest", {**data, "updates": updates, "seconds": seconds})
@@ -93,9 +94,8 @@ def apply_rest(life: Life, state: LifeState, event: Event) -> LifeState:
     return state
 
 
-def _made(life: Life, state: LifeState) -> int:
-    """Updates of rest since the last lesson."""
-    lesson = state.memory.items[-1].event
+def _made(life: Life, lesson: int) -> int:
+    """Updates of rest since a lesson."""
     rests = effective_events(life.journal, lesson, kinds=("rest",))
     return sum(rest.data["updates"] for rest in rests if rest.data["lesson"] == lesson)
 

@@ -33,7 +33,7 @@ class Talk:
     """A conversation in which every turn is a lesson; the last turns are before each question."""
 
     def __init__(self, session: Session, recipe: Recipe) -> None:
-        self.session, self.recipe = session, recipe
+        self.session = session
         session.recipe = recipe
         self.context: list[Message] = []
         self.seconds: list[float] = []
@@ -49,7 +49,7 @@ class Talk:
         question = Question(say, encode_prompt(life.tokenizer, messages, room - ANSWER_ROOM))
         state, started = session.state, time.monotonic()
         session.state, lesson = give_lesson(
-            life, state, question, answer, kind, self.recipe, unwanted
+            life, state, question, answer, kind, session.recipe, unwanted
         )
         self.seconds.append(lesson.seconds)
         jax.block_until_ready(session.state.train.params)

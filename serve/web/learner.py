@@ -186,10 +186,7 @@ class Learner:
 
     def _run(self) -> None:
         while True:
-            with self._condition:
-                idle = self._open and self._next() is None
-            if idle:
-                self._rest()
+            self._rest()
             with self._condition:
                 while self._open and self._next() is None:
                     self._condition.wait(_LOOK_SECONDS)
