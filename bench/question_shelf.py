@@ -20,7 +20,7 @@ from bench.wordings import Draw, flip, with_article
 from train.question_forms import QuestionForm, fill, fill_slots, question_forms
 
 # Shares of the kinds of conversations.
-KINDS = {"unknown": 0.25, "told": 0.2, "town": 0.2, "chat": 0.35}
+KINDS = {"unknown": 0.2, "told": 0.2, "town": 0.1, "chat": 0.5}
 # Of the replies to a remark the first has this share: a model that heard all of them equally often
 # has no favourite, says a mixture of them, and gives way to whatever it is taught.
 USUAL = 0.75

@@ -64,19 +64,22 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
                 "all_recall": recall(session, lessons[:number]) if full else None,
                 **measure(session, probes, known, talk.context, full=full),
             }
-    if arguments.pause:
-        session.rest_updates = arguments.pause
-        session.rest()
-    if arguments.sleep:
-        session.sleep(arguments.sleep)
-    if arguments.pause or arguments.sleep:
-        yield {
-            "lessons": len(lessons),
-            "rested": arguments.pause,
-            "slept": arguments.sleep,
-            "all_recall": recall(session, lessons),
-            **measure(session, probes, facts, talk.context, full=True),
-        }
+    afterwards = (("rested", arguments.pause, pause), ("slept", arguments.sleep, Session.sleep))
+    for name, updates, rehearse in afterwards:
+        if updates:
+            rehearse(session, updates)
+            yield {
+                "lessons": len(lessons),
+                name: updates,
+                "all_recall": recall(session, lessons),
+                **measure(session, probes, facts, talk.context, full=True),
+            }
+
+
+def pause(session: Session, updates: int) -> None:
+    """The last lesson was followed by so many updates of rest."""
+    session.rest_updates = updates
+    session.rest()
 
 
 def recall(session: Session, lessons) -> float | None:
