@@ -90,8 +90,8 @@ growth-life: .venv/test
 # The figures of docs/lessons.md: a base that reads the shelf, its dialogues and questions for an
 # hour, then lessons by three seeds; hours.
 TEACH := .teach
-TEACH_SECONDS ?= 2040
-TEACH_LATER_SECONDS ?= 1260
+TEACH_SECONDS ?= 1800
+TEACH_LATER_SECONDS ?= 780
 TEACH_SEEDS ?= 0 1 2
 TEACH_LESSONS ?= --facts=100 --others=200 --later=300
 TEACH_READ := timeout --preserve-status -s INT
@@ -99,8 +99,8 @@ TEACH_BASE := $(BIN)/apprentice --mode=book --workdir=$(TEACH)/base --mix --epoc
   --book=$(TEACH)/books --book=$(TEACH)/dialogues
 teach: .venv/test
 	$(BIN)/python -m bench.dialogue_shelf --shelf=$(BOOKS) --out=$(TEACH)/dialogues --beginnings=$(TEACH)/books
-	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/questions/first.txt --seed=1 --bytes=11000000
-	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/questions/second.txt --seed=2 --bytes=8000000
+	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/questions/first.txt --seed=2 --bytes=12000000
+	$(BIN)/python -m bench.question_shelf --out=$(TEACH)/questions/second.txt --seed=3 --bytes=12000000
 	$(TEACH_READ) $(TEACH_SECONDS) $(TEACH_BASE) --book=$(TEACH)/questions/first.txt --size=10m || test $$? -eq 130
 	$(TEACH_READ) $(TEACH_LATER_SECONDS) $(TEACH_BASE) --book=$(TEACH)/questions/second.txt --learning_rate=1e-3 || test $$? -eq 130
 	for seed in $(TEACH_SEEDS); do for what in facts "facts --rest=10 --pause=30" "facts --kind=pick" corrections context same \

@@ -102,6 +102,8 @@ def _interactive(options: Options, output: Output) -> int:
             session.teach_at(options.learning_rate)
         session.origin = "terminal" if lines is None else "script"
         if lines is not None:
+            # How long nobody types is a matter of time, and a script gives the same bits always.
+            session.rest_updates = options.rest_updates or 0
             return run_script(session, lines, output)
         return converse(session, output)
 
@@ -173,7 +175,7 @@ def _open_any(options: Options, output: Output, *, read_only: bool) -> Session:
         top_p=options.top_p,
         remember=options.remember,
     )
-    if options.rest_updates < 0:
+    if options.rest_updates is not None and options.rest_updates < 0:
         raise ValueError(f"rest_updates must be at least 0, got {options.rest_updates}; 0 is none.")
     session = Session.open(
         options.folder,
@@ -182,7 +184,8 @@ def _open_any(options: Options, output: Output, *, read_only: bool) -> Session:
         store=options.store_config,
         say=output.say,
     )
-    session.rest_updates = options.rest_updates
+    if options.rest_updates is not None:
+        session.rest_updates = options.rest_updates
     return session
 
 

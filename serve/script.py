@@ -54,7 +54,7 @@ def _check(where: str, line: str, replies: int) -> dict[str, Any]:
 
 
 def run_script(session: Session, lines: list[dict[str, Any]], output: Output) -> int:
-    """Every line was said, and its lesson given; returns the exit code."""
+    """Every line was said, its lesson given, and so much rest after it; returns the exit code."""
     for line in lines:
         turn = session.say(line["say"])
         output.replies(turn)
@@ -66,4 +66,5 @@ def run_script(session: Session, lines: list[dict[str, Any]], output: Output) ->
             output.lesson(turn.pick(line["pick"]), session.held_out_change())
         elif "teach" in line:
             output.lesson(turn.teach(line["teach"]), session.held_out_change())
+            session.rest()
     return 0

@@ -1,6 +1,7 @@
 """While nobody types old lessons come back: bounded, in the journal, and gone with their lesson."""
 
 import itertools
+import json
 import shutil
 import sys
 import threading
@@ -14,6 +15,8 @@ from prompt_toolkit.output import DummyOutput
 from serving import serving
 
 from serve.asking import Asking
+from serve.flags import parse
+from serve.modes import run_mode
 from serve.output import JsonOutput
 from train.effective import effective_events
 from train.flat_tree import tree_digest
@@ -254,6 +257,26 @@ def test_what_a_script_says_is_followed_by_no_rest(life, monkeypatch, tmp_path):
         assert asked == []
         with pytest.raises(EOFError):
             ask("you> ", 0)
+
+
+def test_a_script_rests_exactly_as_long_as_it_is_told(life, tmp_path):
+    script = tmp_path / "talk.jsonl"
+    lines = [{"say": say, "teach": answer} for say, answer in TAUGHT[:2]]
+    lines.append({"say": "Well?", "pick": 1})
+    script.write_text("\n".join(map(json.dumps, lines)))
+    digests = []
+    for name, flags, updates in (
+        ("a", ["--rest_updates=3"], [3, 3]),
+        ("b", ["--rest_updates=3"], [3, 3]),
+        ("c", [], []),
+    ):
+        folder = life(name)
+        flags += [f"--workdir={folder}", "--mode=interactive", f"--script={script}", "--replies=2"]
+        assert run_mode(parse(["apprentice", *flags, "--max_new_tokens=6", "--json"])) == 0
+        with open_session(folder, read_only=True) as session:
+            assert [rest.data["updates"] for rest in rests(session)] == updates
+            digests.append(tree_digest(session.state.train))
+    assert digests[0] == digests[1] != digests[2]
 
 
 def test_the_page_s_model_rests_when_it_has_nothing_to_do(life):
