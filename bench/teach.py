@@ -71,7 +71,7 @@ def main() -> None:
             session.rest_updates = arguments.rest
             records = ways[arguments.what](session, read_arm(arguments.arm), arguments)
             for record in records:
-                named = {"what": arguments.what, "arm": arguments.arm, "seed": arguments.seed}
+                named = {name: getattr(arguments, name) for name in ("what", "arm", "seed", "rest")}
                 with arguments.out.open("a") as file:
                     file.write(json.dumps({**named, **record}) + "\n")
                 print(json.dumps({**named, **record}), flush=True)

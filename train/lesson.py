@@ -150,7 +150,8 @@ def settle(life: Life, state: LifeState) -> LifeState:
         return state
     recipe = state.owed
     key = life.stream(REHEARSAL_STREAM, state.lessons - 1)
-    rehearsals = recipe.rehearsals_of(count_parameters(state.config.model))
+    parameters = count_parameters(state.config.model)
+    rehearsals, recipe = recipe.rehearsals_of(parameters), recipe.of_rehearsals(parameters)
     for number in range(1, rehearsals + 1):
         if not typed_are_due(state.memory.items, state.lessons):
             break

@@ -45,7 +45,8 @@ def rehearse_after(
     every = planned["shaken_every" if are_shaken(state.memory.items, state.lessons) else "every"]
     count = int(before // every < now // every)
     if now >= planned["end"]:
-        count = recipe.rehearsals_of(count_parameters(state.config.model))
+        parameters = count_parameters(state.config.model)
+        count, recipe = recipe.rehearsals_of(parameters), recipe.of_rehearsals(parameters)
     key = life.stream(READING_STREAM, state.steps)
     for number in range(count):
         state, _ = rehearse(life, state, recipe, jax.random.fold_in(key, number), early=True)

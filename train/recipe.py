@@ -15,9 +15,10 @@ class Recipe:
     the model's own earlier replies (and more where fewer lessons are due), and `readings` windows
     of what was read. All is one batch and one update, `steps` times. As long as typed old lessons
     are due, at most so many `rehearsals` follow without the lesson, while the person reads and
-    types. `chats` is the share of lessons and own replies that come as turns of one conversation
-    instead of alone, `reworded` the share of questions in other words, a third
-    of it as long as the answer is not known.
+    types; all of them together are to move the weights as far as `full_rehearsals` at the lesson's
+    rate. `chats` is the share of lessons and own replies that come as turns of one conversation
+    instead of alone, `reworded` the share of questions in other words, a third of it as long as the
+    answer is not known.
 
     Of the loss `own_share` is of own replies, `read_share` of what was read, and the rest of
     lessons; less of it if there are not so `many` of them. `lesson_weight` is the weight of the
@@ -28,7 +29,8 @@ class Recipe:
 
     learning_rate: float = 5e-4
     steps: int = 1
-    rehearsals: int = 6
+    rehearsals: int = 12
+    full_rehearsals: float = 6.0
     windows: int = 6
     old: int = 16
     own: int = 10
@@ -62,6 +64,14 @@ class Recipe:
         A large model makes fewer, but two, so that the person seldom waits for them.
         """
         return min(self.rehearsals, max(2, REHEARSED_PARAMETERS // parameters))
+
+    def of_rehearsals(self, parameters: int) -> "Recipe":
+        """The recipe of the rehearsals in a model of that size: many are at a lower rate.
+
+        More and smaller steps teach as much and leave everything else where it was.
+        """
+        share = self.full_rehearsals / max(self.rehearsals_of(parameters), 1)
+        return dataclasses.replace(self, learning_rate=self.learning_rate * min(share, 1.0))
 
     @property
     def rehearses(self) -> bool:
