@@ -41,7 +41,6 @@ CURVES = (
     Curve("no rest (2 lives)", "fourth_base", ("300 lessons", "product, 600 lessons"), "tab:blue"),
     Curve("rests (3 lives)", "fifth_base", ("100 facts, rests",), "tab:orange"),
 )
-TWENTY_BOOKS = slice(28, 70)
 
 
 def main() -> None:
@@ -54,7 +53,8 @@ def main() -> None:
         records = [record for record in load(curve.file) if record.get("way") in curve.ways]
         draw_kept(kept, curve, records)
         draw_held_out(text, curve, records)
-    draw_books(books, load("read_after")[TWENTY_BOOKS])
+    twenty = [r for r in load("read_after") if (r["what"], r.get("base")) == ("book", "starter")]
+    draw_books(books, twenty)
     kept.set(xlabel="lessons since it was taught", ylabel="facts right", ylim=(0, 1.03))
     books.set(xlabel="books read since", ylabel="facts word for word", ylim=(0, 1.03))
     text.set(xlabel="lessons", ylabel="held-out bits per byte, change")
