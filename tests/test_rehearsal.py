@@ -328,6 +328,18 @@ def test_a_book_tells_what_it_did_to_the_lessons(taught_life, alice_text, tmp_pa
         assert report.lessons["after"] == known_share(session.life, session.state)
 
 
+def test_a_sleep_is_as_gentle_as_rehearsals(taught_life, tmp_path):
+    digests = []
+    for full in (6.0, 6.0, 12.0):
+        folder = tmp_path / str(len(digests))
+        shutil.copytree(taught_life, folder)
+        with open_session(folder) as session:
+            session.recipe = dataclasses.replace(QUICK, full_rehearsals=full)
+            session.sleep(1)
+            digests.append(tree_digest(session.state.train))
+    assert digests[0] == digests[1] != digests[2]
+
+
 def test_an_undo_waits_for_the_rehearsals_that_another_thread_makes(
     taught_life, tmp_path, monkeypatch
 ):

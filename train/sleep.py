@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from model.axes import count_parameters
 from train.effective import effective_events
 from train.lesson import rehearse
 from train.life import SLEEP_STREAM, Life, LifeState
@@ -68,7 +69,7 @@ def _sleep(
     life: Life, state: LifeState, event: int, data: dict[str, Any]
 ) -> tuple[LifeState, dict[int, float]]:
     """The state after a sleep, and the losses of the last update's old lessons before it."""
-    recipe = Recipe(**data["recipe"])
+    recipe = Recipe(**data["recipe"]).of_rehearsals(count_parameters(state.config.model))
     number = sum(1 for _ in effective_events(life.journal, kinds=("sleep",), until=event - 1))
     key = life.stream(SLEEP_STREAM, number)
     losses: dict[int, float] = {}
