@@ -38,8 +38,18 @@ class Curve(NamedTuple):
 
 
 CURVES = (
-    Curve("no rest (2 lives)", "fourth_base", ("300 lessons", "product, 600 lessons"), "tab:blue"),
-    Curve("rests (3 lives)", "fifth_base", ("100 facts, rests",), "tab:orange"),
+    Curve(
+        "six rehearsals at the lesson's rate",
+        "fourth_base",
+        ("300 lessons", "product, 600 lessons"),
+        "tab:blue",
+    ),
+    Curve(
+        "twelve at half of it",
+        "fifth_base",
+        ("100 facts, twelve rehearsals at half the rate",),
+        "tab:orange",
+    ),
 )
 
 
@@ -50,7 +60,8 @@ def main() -> None:
     arguments = parser.parse_args()
     figure, (kept, books, text) = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
     for curve in CURVES:
-        records = [record for record in load(curve.file) if record.get("way") in curve.ways]
+        named = [record for record in load(curve.file) if record.get("way") in curve.ways]
+        records = [record for record in named if not record.get("rested")]
         draw_kept(kept, curve, records)
         draw_held_out(text, curve, records)
     twenty = [r for r in load("read_after") if (r["what"], r.get("base")) == ("book", "starter")]
