@@ -105,8 +105,8 @@ def test_growth_passes_its_own_proof(dtype):
     proof = prove(before, grow(params, OLD, BIG, KEY), OLD, BIG, dtype)
     require_exact(proof, dtype)
     assert proof.greedy_tokens_compared == 12 and proof.greedy_identical
-    bound = tolerance(proof.largest_logit, dtype) / (10 if dtype == "float32" else 1)
-    assert proof.max_logit_difference <= (bound if dtype == "float32" else 0)
+    # In bfloat16, too, whose products keep the bits on some processors and not on others.
+    assert proof.max_logit_difference <= tolerance(proof.largest_logit, "float32") / 10
     assert proof.smallest_top2_gap > 0
 
 
