@@ -12,7 +12,9 @@ from train.remembering import answer_nats, best_of, remember, words_in_common
 from train.schedule import Exchange, Item
 from train.step import batch_losses
 
-QUICK = Recipe(learning_rate=1e-2, windows=2, own=0, readings=0, chats=0.0, reworded=0.0)
+QUICK = Recipe(
+    learning_rate=1e-2, rehearsals=6, windows=2, own=0, readings=0, chats=0.0, reworded=0.0
+)
 LESSONS = {
     "What is my cat called?": "Your cat is called Dinah.",
     "Where is my hat?": "Your hat is on the shelf.",
