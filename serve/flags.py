@@ -123,7 +123,7 @@ _TABLE: dict[str, list[tuple[Any, str, Any, str]]] = {
             'JSONL file of {"say": …}, with "pick": 1 to 5 or "teach": … for a lesson, or "why": 1',
         ),
         (_STRING, "lesson", "rehearsed", f"how a lesson is learned: {', '.join(RECIPES)}"),
-        (_INT, "rest_updates", None, "after a lesson while nobody types (30); in a script, all (0)"),
+        (_INT, "rest_updates", None, "of rehearsal while nobody types (30); in scripts all (0)"),
         (_BOOL, "learn_off", False, "talk without teaching and without a trace"),
     ],
     "The page": [
