@@ -21,7 +21,9 @@ from train.schedule import Exchange, taught
 from train.windows import EncodedBook, EncodedDocument
 
 CONTEXT = 128
-QUICK = Recipe(learning_rate=1e-2, windows=2, own=0, readings=0, chats=0.0, reworded=0.0)
+QUICK = Recipe(
+    learning_rate=1e-2, rehearsals=6, windows=2, own=0, readings=0, chats=0.0, reworded=0.0
+)
 OWN = (Exchange("Hello", "Good day."), Exchange("Where is my hat?", "I do not know."))
 
 
@@ -295,7 +297,7 @@ def test_the_probe_is_the_loss_of_the_answer_here_and_elsewhere(taught_life):
         answer = encode_answer(tokenizer, "Dinah.")
         batch = probe_batch(tokenizer, prompt, answer, session.state.config.model.context)
         found = probe(session.state, batch)
-        assert found.loss < 0.5 * found.elsewhere
+        assert found.loss < 0.5 < found.elsewhere
         assert np.sum(batch.weights_BT[1]) % len(answer) == 0 < np.sum(batch.weights_BT[1])
 
 
@@ -330,7 +332,7 @@ def test_a_book_tells_what_it_did_to_the_lessons(taught_life, alice_text, tmp_pa
 
 def test_a_sleep_is_as_gentle_as_rehearsals(taught_life, tmp_path):
     digests = []
-    for full in (6.0, 6.0, 12.0):
+    for full in (6.0, 6.0, 3.0):
         folder = tmp_path / str(len(digests))
         shutil.copytree(taught_life, folder)
         with open_session(folder) as session:
