@@ -8,8 +8,7 @@ import pytest
 from lives import READING, new_life, open_session, write_book
 
 from train.recipe import Recipe
-from train.remembering import answer_nats, best_of, remember, words_in_common
-from train.schedule import Exchange, Item
+from train.remembering import answer_nats, best_of, remember
 from train.step import batch_losses
 
 QUICK = Recipe(
@@ -20,10 +19,6 @@ LESSONS = {
     "Where is my hat?": "Your hat is on the shelf.",
     "Who paints the roses?": "The roses are painted by three gardeners.",
 }
-
-
-def item(say, answer, *, pick=False):
-    return Item(1, Exchange(say, answer), pick, 1, 1, 1)
 
 
 @pytest.fixture(scope="module")
@@ -114,14 +109,3 @@ def test_answers_are_scored_in_as_few_rows_as_hold_them(session, monkeypatch):
     assert rows[0] == 2 < rows[1] < rows[2] == 8
     for nats in found:
         assert nats == pytest.approx([found[0][0]] * len(nats), rel=1e-3)
-
-
-def test_a_rare_word_in_common_counts_more_than_one_that_many_lessons_have():
-    items = [
-        item("Where is my blue hat?", "On the shelf."),
-        item("Where is my blue coat?", "On the door."),
-        item("Who are you?", "Alice."),
-    ]
-    hat, coat, nothing = words_in_common("Have you seen a blue hat", items)
-    assert hat > coat > nothing == 0
-    assert words_in_common("hats", items)[0] == pytest.approx(1.0)

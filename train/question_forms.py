@@ -77,6 +77,12 @@ def question_forms() -> tuple[QuestionForm, ...]:
     return read_question_forms(text)
 
 
+def bare_wordings() -> Iterator[tuple[str, ...]]:
+    """The wordings of every set without what their slots stand for."""
+    for form in question_forms():
+        yield tuple(_SLOT.sub("", ask) for ask in form.asks)
+
+
 def _wordings(*, slots: bool) -> Iterator[tuple[int, str]]:
     """The wordings with or without slots, and the number of each one's set."""
     for number, form in enumerate(question_forms()):

@@ -2,12 +2,11 @@
 
 Asked in words it has seldom heard, a small model begins with what it says to most questions,
 although it finds the right answer, taken as a whole, likelier than any other that it was taught.
-So the taught answers that share most words with the question are scored whole by the weights,
+So the answers to the taught questions that are most like it are scored whole by the weights,
 against how likely they are after words that ask for nothing, and the best counts if it stands out.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -17,17 +16,17 @@ from model.axes import count_parameters
 from model.chat import Message, encode_answer, encode_prompt
 from model.tokenizer import Tokenizer
 from train.life import LifeState
+from train.likeness import likeness
 from train.rehearsal import answer_document, pack
 from train.schedule import Item
 from train.step import batch_losses
-from train.wording import stems
 
 # Taught answers that are scored, at most: these, fewer in large models, so that it stays quick.
 CANDIDATES, SCORED_PARAMETERS = 32, 640_000_000
 FEWEST = 8
-# How much of an answer's likelihood anywhere is taken off, and what words in common add; chosen,
-# like the least score that counts, on one taught life (docs/lessons.md).
-ANYWHERE, IN_COMMON, LEAST = 0.3, 0.9, 1.0
+# How much of an answer's likelihood anywhere is taken off, and what the likeness of the questions
+# adds; chosen, like the least score that counts, on one taught life (docs/lessons.md).
+ANYWHERE, ALIKE, LEAST = 0.3, 6.0, 3.3
 NEUTRAL = "Tell me something."
 # As few of these rows as hold all that is scored: few shapes, for each is compiled.
 ROWS, ROW_TOKENS = (2, 4, 8), 256
@@ -51,30 +50,20 @@ def remember(state: LifeState, tokenizer: Tokenizer, say: str) -> Remembered | N
 def best_of(
     state: LifeState, tokenizer: Tokenizer, say: str, items: Sequence[Item]
 ) -> Remembered | None:
-    """The highest score among the lessons that have most in common with these words."""
-    common = words_in_common(say, items)
+    """The highest score among the lessons whose questions are most like these words."""
+    alike = likeness(say, [item.said for item in items])
     count = max(FEWEST, min(CANDIDATES, SCORED_PARAMETERS // count_parameters(state.config.model)))
     # Of equals the last that was taught.
-    order = sorted(range(len(items)), key=lambda index: (-common[index], -index))[:count]
+    order = sorted(range(len(items)), key=lambda index: (-alike[index], -index))[:count]
     answers = [items[index].said.answer for index in order]
     nats = answer_nats(state, tokenizer, [(s, a) for a in answers for s in (say, NEUTRAL)])
     scored = []
     for index, answer, here, anywhere in zip(order, answers, nats[::2], nats[1::2], strict=True):
         if here is not None and anywhere is not None:
             tokens = len(encode_answer(tokenizer, answer))
-            score = (ANYWHERE * anywhere - here) / math.sqrt(tokens) + IN_COMMON * common[index]
+            score = (ANYWHERE * anywhere - here) / math.sqrt(tokens) + ALIKE * alike[index]
             scored.append(Remembered(answer, -here, score))
     return max(scored, key=lambda remembered: remembered.score, default=None)
-
-
-def words_in_common(say: str, items: Sequence[Item]) -> list[float]:
-    """For each lesson the words that its question or answer shares; one in no other lesson is 1."""
-    words = [stems(item.said.say) | stems(item.said.answer) for item in items]
-    counts = Counter(word for some in words for word in some)
-    most = math.log((len(items) + 1) / 1.5)
-    weights = {w: math.log((len(items) + 1) / (count + 0.5)) / most for w, count in counts.items()}
-    asked = stems(say)
-    return [math.fsum(weights[word] for word in asked & some) for some in words]
 
 
 def answer_nats(

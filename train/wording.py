@@ -13,7 +13,6 @@ _FRAME_WORDS = """
     name's what's who's where's when's how's that's it's
 """
 _FRAME = frozenset(_FRAME_WORDS.split())
-_OWNERS = frozenset(["i", "me", "my", "mine", "you", "your", "yours", "we", "us", "our", "ours"])
 _OPENINGS = (
     "Tell me, ",
     "Do you know, ",
@@ -66,8 +65,8 @@ def content_words(text: str) -> frozenset[str]:
 
 
 def stems(text: str) -> frozenset[str]:
-    """The words that say what a text is about, without owners and the commonest endings."""
-    return frozenset(_stem(word) for word in content_words(text) - _OWNERS)
+    """The words of a text without the commonest endings."""
+    return frozenset(map(_stem, normalized(text).split()))
 
 
 def _stem(word: str) -> str:

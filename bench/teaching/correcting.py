@@ -4,10 +4,10 @@ import numpy as np
 
 from bench.teaching.probes import (
     ask,
+    ask_remembering,
     exposure_counts,
     exposures,
     holds,
-    keyword_share,
     load_lines,
     pairs,
     share,
@@ -27,7 +27,7 @@ def teach_corrections(session: Session, recipe: Recipe, arguments):
     facts = load_lines("corrections")
     others = load_lines("other")
     others = [others[i] for i in draws.permutation(len(others))]
-    talk, within = Talk(session, recipe), dict[str, tuple[bool, bool]]()
+    talk, within = Talk(session, recipe), dict[str, dict[str, bool]]()
     for name, start in (("answer", 0), ("new_answer", arguments.others)):
         taught = []
         for number in draws.permutation(len(facts)):
@@ -37,27 +37,38 @@ def teach_corrections(session: Session, recipe: Recipe, arguments):
                 within |= early_answers(session, taught)
         for lesson in others[start : start + arguments.others]:
             talk.teach(lesson["say"], lesson["answer"])
-        found = ask(session, [fact["say"] for fact in facts])
         yield {
             "stage": name,
-            "old": keyword_share(found, facts),
-            "new": share(holds(a, f["new_keyword"]) for a, f in pairs(found, facts)),
+            **shares(which_answers(session, facts)),
             "exposures": exposures(session, facts),
         }
     yield {
         "stage": f"within {EARLY_EXPOSURES} exposures",
         "facts": len(within),
-        "old": share(old for old, _ in within.values()),
-        "new": share(new for _, new in within.values()),
+        **shares([*within.values()]),
     }
 
 
-def early_answers(session: Session, facts) -> dict[str, tuple[bool, bool]]:
+def early_answers(session: Session, facts) -> dict[str, dict[str, bool]]:
     """Of facts with few exposures yet, whether the old and the new answer are given."""
     counts = exposure_counts(session)
     facts = [fact for fact in facts if counts[normalized(fact["say"])] <= EARLY_EXPOSURES]
-    found = ask(session, [fact["say"] for fact in facts])
-    return {
-        f["say"]: (holds(a, f["keyword"]), holds(a, f["new_keyword"]))
-        for a, f in pairs(found, facts)
-    }
+    return {fact["say"]: found for fact, found in pairs(facts, which_answers(session, facts))}
+
+
+def which_answers(session: Session, facts) -> list[dict[str, bool]]:
+    """Whether the old and the new answer are given, by the weights alone and as called to mind."""
+    says = [fact["say"] for fact in facts]
+    return [
+        {
+            f"{way}{age}": holds(answer, fact[keyword])
+            for way, answer in (("", plain), ("remembering_", called))
+            for age, keyword in (("old", "keyword"), ("new", "new_keyword"))
+        }
+        for fact, plain, called in pairs(facts, ask(session, says), ask_remembering(session, says))
+    ]
+
+
+def shares(found: list[dict[str, bool]]) -> dict[str, float | None]:
+    """The share of facts for each thing that was looked at."""
+    return {name: share(one[name] for one in found) for name in (found[0] if found else ())}
