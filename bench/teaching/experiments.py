@@ -26,8 +26,6 @@ from train.reading_plan import ReadingConfig
 from train.recipe import Recipe
 from train.wording import normalized
 
-# Lessons between two looks at which facts hold in samples.
-HELD_EVERY = 10
 # Held-out windows of each book.
 BOOK_WINDOWS = 8
 # How often one lesson was given when it is measured.
@@ -50,8 +48,7 @@ def teach_facts(session: Session, recipe: Recipe, arguments):
     talk, held = Talk(session, recipe), {}
     for number, lesson in enumerate(lessons, start=1):
         talk.teach(lesson["say"], lesson["answer"], arguments.kind)
-        if number % HELD_EVERY == 0:
-            held |= newly_held(session, [f for f in facts if f in lessons[:number]], held)
+        held |= newly_held(session, [f for f in facts if f in lessons[:number]], held)
         if number % arguments.marks == 0 or number == len(lessons):
             known = [fact for fact in facts if fact in lessons[:number]]
             full = number in (len(mixed), len(lessons))
