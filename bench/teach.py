@@ -54,6 +54,7 @@ def main() -> None:
         "--book", type=Path, action="append", default=[], help="is read after the lessons"
     )
     parser.add_argument("--rehearse_every", type=int, default=24, help="windows of that book")
+    parser.add_argument("--keep", type=Path, help="a new folder for the life as it is in the end")
     parser.add_argument("--random", action="store_true", help="pick any reply, as a control")
     arguments = parser.parse_args()
     ways = {
@@ -75,6 +76,10 @@ def main() -> None:
                 with arguments.out.open("a") as file:
                     file.write(json.dumps({**named, **record}) + "\n")
                 print(json.dumps({**named, **record}), flush=True)
+            if arguments.keep is not None:
+                session.save()
+        if arguments.keep is not None:
+            shutil.copytree(workdir, arguments.keep)
 
 
 def read_arm(text: str) -> Recipe:

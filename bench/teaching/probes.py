@@ -106,6 +106,8 @@ def measure(session: Session, probes: Probes, facts, context, full: bool = False
         record["four_of_five"] = share(hold_in_samples(session, facts, key))
         talking = ask(session, says, context=context)
         record["keyword_in_talk"] = keyword_share(talking, facts)
+        talking = ask_remembering(session, says, context=context)
+        record["remembering_in_talk"] = keyword_share(talking, facts)
         record["wrong"] = [
             [f["say"], a] for a, f in pairs(plain, facts) if not holds(a, f["keyword"])
         ]
@@ -148,12 +150,11 @@ def with_remembering(session: Session, probes: Probes, facts) -> dict[str, Any]:
     }
 
 
-def ask_remembering(session: Session, says) -> list[str | None]:
+def ask_remembering(session: Session, says, *, context=()) -> list[str | None]:
     """What each question calls to mind, and where that is nothing, the likeliest answer."""
     called = [remember(session.state, session.life.tokenizer, say) for say in says]
-    return [
-        found.answer if found else answer for found, answer in pairs(called, ask(session, says))
-    ]
+    likeliest = ask(session, says, context=context)
+    return [found.answer if found else answer for found, answer in pairs(called, likeliest)]
 
 
 def word_for_word(answers, lessons) -> float | None:
