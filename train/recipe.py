@@ -99,5 +99,5 @@ RECIPES = {
     "vidya": dataclasses.replace(
         _ALONE, learning_rate=1e-4, steps=3, windows=2, readings=1, fresh_moments=True
     ),
-    "sgd": Recipe(learning_rate=0.1, sgd=True),
+    "sgd": Recipe(learning_rate=0.01, sgd=True),
 }
