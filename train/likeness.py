@@ -31,9 +31,9 @@ class _Word(NamedTuple):
 
 
 class _Text(NamedTuple):
-    """What a text stands for: sets, `sets_S`, and words of its own; `unknown` are in no set."""
+    """What a text stands for: sets of questions, `sets_Q`, and words; `unknown` are in no set."""
 
-    sets_S: np.ndarray
+    sets_Q: np.ndarray
     words: Mapping[str, float]
     unknown: Mapping[str, float]
 
@@ -50,13 +50,13 @@ def likeness(say: str, lessons: Sequence[Exchange]) -> list[float]:
     rarities = {word: _rarity(count, len(texts)) / most for word, count in counts.items()}
     asked = _text({word: 1.0 for word in stems(say)})
     asked_words = _own_words(asked, rarities)
-    length = _length(asked.sets_S, asked_words)
+    length = _length(asked.sets_Q, asked_words)
     alike = []
     for text in texts:
         words = _own_words(text, rarities)
         in_common = math.fsum(asked_words[w] * words[w] for w in asked_words.keys() & words.keys())
-        lengths = length * _length(text.sets_S, words)
-        alike.append((float(asked.sets_S @ text.sets_S) + in_common) / lengths if lengths else 0.0)
+        lengths = length * _length(text.sets_Q, words)
+        alike.append((float(asked.sets_Q @ text.sets_Q) + in_common) / lengths if lengths else 0.0)
     return alike
 
 
@@ -65,8 +65,8 @@ def _own_words(text: _Text, rarities: Mapping[str, float]) -> dict[str, float]:
     return {**text.words, **unknown}
 
 
-def _length(sets_S: np.ndarray, words: Mapping[str, float]) -> float:
-    return math.sqrt(float(sets_S @ sets_S) + math.fsum(part**2 for part in words.values()))
+def _length(sets_Q: np.ndarray, words: Mapping[str, float]) -> float:
+    return math.sqrt(float(sets_Q @ sets_Q) + math.fsum(part**2 for part in words.values()))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -80,15 +80,15 @@ def _text_of_lesson(lesson: Exchange) -> _Text:
 
 def _text(shares: Mapping[str, float]) -> _Text:
     known, sets = _words_of_sets()
-    sets_S = np.zeros(sets, np.float32)
+    sets_Q = np.zeros(sets, np.float32)
     words, unknown = {}, {}
     for word, share in sorted(shares.items()):
         if word in known:
-            sets_S[known[word].sets] += share * known[word].of_each
+            sets_Q[known[word].sets] += share * known[word].of_each
             words[word] = share * known[word].itself
         else:
             unknown[word] = share
-    return _Text(sets_S, words, unknown)
+    return _Text(sets_Q, words, unknown)
 
 
 @functools.cache
